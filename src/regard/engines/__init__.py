@@ -1,0 +1,1 @@
+"""How to compute a mechanism: engines that share one contract, and what all of them stand on."""

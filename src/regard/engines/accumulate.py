@@ -1,0 +1,164 @@
+"""Two accumulators that take in a strip of queries tile by tile: what queries say, and what keys receive.
+
+A strip is a range of queries of some (batch, head) pairs against all keys. Its tiles hold weights P (pairs,
+queries, keys) and their base-2 logarithms; both accumulators see each tile once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.engines.statistics import Distance, PooledMap
+
+# Distances are summed within blocks of this many keys, relative to the block's middle, so that float32 does not
+# lose them; the blocks are put together in float64.
+BLOCK = 128
+
+# A matrix product whose width is no multiple of this costs twice as much on the CPU.
+_LANES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """Where a tile or strip stands: which pairs, which queries, and their number with padding."""
+
+    pairs: slice
+    queries: slice
+    padded: int
+
+
+class RowStatistics:
+    """Entropy, first-key weight and distance of each query."""
+
+    def __init__(self, want: frozenset[str], pairs: int, queries: int, keys: int, like: Tensor) -> None:
+        def rows(name: str) -> Tensor | None:
+            return like.new_zeros((pairs, queries)) if name in want else None
+
+        self.entropy, self.first = rows("entropy"), rows("first")
+        self.mean, self.spread = rows("distance"), rows("distance")
+        self._blocks = math.ceil(keys / BLOCK)
+        self._sums: dict[int, Tensor] = {}
+        self._moments = like.new_empty(0)
+
+    def open(self, spot: Spot) -> None:
+        """Begin a strip."""
+        if self.mean is not None:
+            many = spot.pairs.stop - spot.pairs.start
+            self._moments = self.mean.new_zeros((many, spot.padded, self._blocks, 3))
+
+    def add(self, spot: Spot, keys: slice, P: Tensor, S: Tensor) -> None:
+        """Take in a tile of weights P and their base-2 logarithms S, both padded to whole blocks; uses P up."""
+        queries = spot.queries.stop - spot.queries.start
+        if self.first is not None and keys.start == 0:
+            self.first[spot.pairs, spot.queries] = P[:, :queries, 0]
+        if self.mean is not None:
+            start, blocks = keys.start // BLOCK, P.shape[-1] // BLOCK
+            sums = P @ self._block_sums(blocks, P)
+            self._moments[:, :, start : start + blocks] = sums[..., : 3 * blocks].unflatten(-1, (blocks, 3))
+        if self.entropy is not None:
+            part = P.mul_(S).sum(-1)[:, :queries]
+            self.entropy[spot.pairs, spot.queries].sub_(part, alpha=math.log(2))
+
+    def _block_sums(self, blocks: int, like: Tensor) -> Tensor:
+        """Return the matrix that takes weights to each block's mass, first and second moment."""
+        if blocks not in self._sums:
+            offset = torch.arange(BLOCK, dtype=like.dtype, device=like.device) - (BLOCK - 1) / 2
+            powers = torch.stack([torch.ones_like(offset), offset, offset.square()], -1)
+            sums = torch.block_diag(*[powers] * blocks)
+            self._sums[blocks] = torch.nn.functional.pad(sums, (0, -3 * blocks % _LANES))
+        return self._sums[blocks]
+
+    def close(self, spot: Spot) -> None:
+        """Put the blocks of a strip together."""
+        if self.mean is None or self.spread is None:
+            return
+        queries = spot.queries.stop - spot.queries.start
+        mass, first, second = self._moments[:, :queries].double().unbind(-1)
+        middle = torch.arange(self._blocks, dtype=torch.float64, device=mass.device) * BLOCK + (BLOCK - 1) / 2
+        total = mass.sum(-1)
+        mean = (first.sum(-1) + mass @ middle) / total
+        away = middle - mean.unsqueeze(-1)
+        variance = (second + 2 * away * first + away.square() * mass).sum(-1) / total
+        positions = torch.arange(spot.queries.start, spot.queries.stop, device=mass.device)
+        self.mean[spot.pairs, spot.queries] = (mean - positions).to(self.mean.dtype)
+        self.spread[spot.pairs, spot.queries] = variance.clamp(min=0).sqrt().to(self.mean.dtype)
+
+    def distance(self, rows: tuple[int, int, int]) -> Distance | None:
+        """Return the distances with axes (B, H, Nq)."""
+        if self.mean is None or self.spread is None:
+            return None
+        return Distance(self.mean.view(rows), self.spread.view(rows))
+
+
+class ColumnStatistics:
+    """Weight received by each key, summed and largest, and the pooled map."""
+
+    def __init__(
+        self, want: frozenset[str], pairs: int, queries: int, keys: int, cells: tuple[int, int], like: Tensor
+    ) -> None:
+        self.query_cell, self.key_cell = cells
+        self._queries, self._keys = queries, keys
+        self._summed = bool(want & {"received", "map"})
+        self._largest = bool(want & {"received_max", "map"})
+        self.received = like.new_zeros((pairs, keys)) if "received" in want else None
+        self.received_max = like.new_zeros((pairs, keys)) if "received_max" in want else None
+        cells_shape = (pairs, math.ceil(queries / self.query_cell), math.ceil(keys / self.key_cell))
+        self._mean = like.new_zeros(cells_shape) if "map" in want else None
+        self._max = like.new_zeros(cells_shape) if "map" in want else None
+        self._sum_strip = self._max_strip = like.new_empty(0)
+
+    def open(self, spot: Spot) -> None:
+        """Begin a strip."""
+        shape = (spot.pairs.stop - spot.pairs.start, spot.padded // self.query_cell, self._keys)
+        if self._summed:
+            self._sum_strip = self._sum_strip.new_zeros(shape)
+        if self._largest:
+            self._max_strip = self._max_strip.new_zeros(shape)
+
+    def add(self, keys: slice, P: Tensor) -> None:
+        """Take in a tile of weights, padded with zeros."""
+        cells = P.view(P.shape[0], -1, self.query_cell, P.shape[2])
+        width = keys.stop - keys.start
+        if self._summed:
+            self._sum_strip[..., keys] = (cells.sum(2) if self.query_cell > 1 else P)[..., :width]
+        if self._largest:
+            self._max_strip[..., keys] = (cells.amax(2) if self.query_cell > 1 else P)[..., :width]
+
+    def close(self, spot: Spot) -> None:
+        """Add a strip to the whole."""
+        if self.received is not None:
+            self.received[spot.pairs] += self._sum_strip.sum(1)
+        if self.received_max is not None:
+            into = self.received_max[spot.pairs]
+            torch.maximum(into, self._max_strip.amax(1), out=into)
+        if self._mean is not None and self._max is not None:
+            start = spot.queries.start // self.query_cell
+            rows = slice(start, start + self._sum_strip.shape[1])
+            self._mean[spot.pairs, rows] = self._pool(self._sum_strip).sum(-1)
+            self._max[spot.pairs, rows] = self._pool(self._max_strip).amax(-1)
+
+    def _pool(self, strip: Tensor) -> Tensor:
+        """Return a strip with its keys in cells on an axis of their own, the last cell filled with zeros."""
+        missing = -self._keys % self.key_cell
+        return torch.nn.functional.pad(strip, (0, missing)).unflatten(-1, (-1, self.key_cell))
+
+    def map(self, lead: tuple[int, int]) -> PooledMap | None:
+        """Return the map with axes (B, H, rows, columns)."""
+        if self._mean is None or self._max is None:
+            return None
+        count = _counts(self._queries, self.query_cell, self._mean).unsqueeze(-1) * _counts(
+            self._keys, self.key_cell, self._mean
+        )
+        mean, largest = (t.view(*lead, *t.shape[1:]) for t in (self._mean / count, self._max))
+        return PooledMap(mean, largest, self.query_cell, self.key_cell)
+
+
+def _counts(positions: int, cell: int, like: Tensor) -> Tensor:
+    """Return how many positions each cell spans."""
+    cells = math.ceil(positions / cell)
+    counts = like.new_full((cells,), cell)
+    if cells:
+        counts[-1] = positions - (cells - 1) * cell
+    return counts

@@ -1,0 +1,92 @@
+"""Which engine computes a problem: an ordered choice that can be asked for its reasons."""
+
+from dataclasses import dataclass
+
+from regard.engines.contract import Engine, Problem
+from regard.engines.fused import Fused
+from regard.engines.reference import Reference
+from regard.errors import EngineError
+
+ENGINES: tuple[Engine, ...] = (Fused(), Reference())
+
+# "auto" takes the dense engine only while its matrices stay below this; beyond, it must be asked for by name.
+DENSE_LIMIT = 1 << 28
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of one engine for one problem.
+
+    Attributes:
+        engine: its name.
+        against: why it cannot compute the problem, or why "auto" does not take it; empty if it can.
+        memory: bytes that it needs beside inputs and output, an estimate.
+    """
+
+    engine: str
+    against: tuple[str, ...]
+    memory: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which engine is taken for a problem, and why the others are not; prints as text.
+
+    Attributes:
+        chosen: name of the engine, or None where none is taken.
+        verdicts: one an engine, in the order of preference.
+    """
+
+    chosen: str | None
+    verdicts: tuple[Verdict, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self._line(verdict) for verdict in self.verdicts)
+
+    def _line(self, verdict: Verdict) -> str:
+        memory = f"{verdict.memory / 1e6:,.1f} MB beside inputs and output"
+        if verdict.engine == self.chosen:
+            return f"-> {verdict.engine}: taken; {memory}"
+        reason = "; ".join(verdict.against) or "able, but an engine before it is preferred"
+        return f"   {verdict.engine}: not taken, {reason}; {memory}"
+
+
+def explain(problem: Problem, engine: str = "auto") -> Explanation:
+    """Return which engine is taken for a problem and why, without running it.
+
+    Args:
+        problem: the call.
+        engine: "auto", or the name of the one engine that may be taken.
+
+    Raises:
+        EngineError: no engine has this name.
+    """
+    names = [each.name for each in ENGINES]
+    if engine not in ("auto", *names):
+        raise EngineError(f'engine: expected "auto" or one of {", ".join(names)}; got {engine!r}')
+    verdicts = tuple(_verdict(each, problem, engine) for each in ENGINES)
+    return Explanation(next((v.engine for v in verdicts if not v.against), None), verdicts)
+
+
+def choose(problem: Problem, engine: str = "auto") -> tuple[Engine, Explanation]:
+    """Return the engine for a problem and the explanation.
+
+    Raises:
+        EngineError: no engine has this name, or none can compute the problem as asked.
+    """
+    explanation = explain(problem, engine)
+    for each in ENGINES:
+        if each.name == explanation.chosen:
+            return each, explanation
+    raise EngineError(f"no engine takes this call:\n{explanation}")
+
+
+def _verdict(each: Engine, problem: Problem, engine: str) -> Verdict:
+    memory = each.memory(problem)
+    if engine not in ("auto", each.name):
+        reasons = [f'engine="{engine}" was asked for']
+    else:
+        reasons = each.against(problem)
+        if engine == "auto" and each.name == Reference.name and memory > DENSE_LIMIT:
+            reasons = [*reasons, f'too large to take unasked; ask for it with engine="{each.name}"']
+    return Verdict(each.name, tuple(reasons), memory)

@@ -1,0 +1,170 @@
+"""The weights of attention made again, a tile at a time, from queries, keys and the known log-sum-exp.
+
+A weight is P = exp(S - l). In base 2 the logarithm of a tile of weights is one matrix product,
+
+    log2 P = [scale log2(e) q, -log2(e) l] . [k, 1],
+
+and its exponential is torch's fastest one. A forbidden pair gets FLOOR, whose power of two is exactly 0 while
+0 * FLOOR is 0 too, which is not so of -inf.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.engines.contract import Problem
+from regard.mechanisms.grid import Grid, Region
+from regard.mechanisms.masks import Tile
+from regard.shapes import Sizes, compute_dtype
+
+FLOOR = -1.0e5
+LOG2_E = math.log2(math.e)
+
+# Beyond this size a log-sum-exp comes from numbers like finfo.min that a mask adds to a whole row. Rounding
+# then decides the model's weights, so they are made as the model makes them: sum first, then subtract.
+_DEEP = 1.0e3
+
+
+@dataclass(frozen=True, eq=False)
+class LogWeights:
+    """Base-2 logarithms of the weights, or natural scores, of some (batch, head) pairs of a problem.
+
+    Attributes:
+        problem: the call.
+        pairs: which pairs, numbered b * H + h.
+        query: (pairs, Nq, D + 1), scaled, with -log2(e) l as last column (0 for scores).
+        key: (pairs, Nk, D + 1), with 1 as last column.
+        unit: 1 of the scores' natural logarithm in the logarithm used here: log2(e) or 1.
+        floor: what a forbidden pair gets.
+        deep: (pairs, Nq) rows with numbers so large added that rounding matters, or None for no such rows.
+    """
+
+    problem: Problem
+    pairs: range
+    query: Tensor
+    key: Tensor
+    unit: float
+    floor: float
+    deep: Tensor | None
+
+    @classmethod
+    def of(cls, problem: Problem, pairs: range, lse: Tensor | None) -> "LogWeights":
+        """Prepare some pairs.
+
+        Args:
+            problem: the call.
+            pairs: which (batch, head) pairs.
+            lse: (B, H, Nq) natural log-sum-exp, or None to get natural scores, -inf where forbidden.
+        """
+        sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
+        unit, deep = (1.0, None) if lse is None else (LOG2_E, None)
+        rows = problem.query.new_zeros((len(pairs), sizes.queries), dtype=dtype)
+        if lse is not None:
+            known = lse.reshape(-1, sizes.queries)[pairs.start : pairs.stop].to(dtype)
+            rows = torch.where(known == -torch.inf, FLOOR, -LOG2_E * known)
+            beyond = known.isfinite() & (known.abs() > _DEEP)
+            deep = beyond if problem.mask.adds and bool(beyond.any()) else None
+        query = _pairs(problem.query, pairs, sizes).to(dtype) * (problem.scale * unit)
+        key = _pairs(problem.key, pairs, sizes).to(dtype)
+        return cls(
+            problem=problem,
+            pairs=pairs,
+            query=torch.cat([query, rows.unsqueeze(-1)], -1),
+            key=torch.cat([key, key.new_ones((len(pairs), sizes.keys, 1))], -1),
+            unit=unit,
+            floor=-torch.inf if lse is None else FLOOR,
+            deep=deep,
+        )
+
+    def tile(self, queries: slice, keys: slice, out: Tensor | None = None) -> Tensor | None:
+        """Return (pairs, queries, keys) of a rectangle, or None where the mask leaves nothing of it.
+
+        Args:
+            queries: a range of queries.
+            keys: a range of keys.
+            out: where to write the result.
+        """
+        region = Region(queries.start, queries.stop, keys.start, keys.stop, self.problem.sizes)
+        kind = self.problem.mask.tile(region)
+        if kind is Tile.EMPTY:
+            return None
+        S = torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2), out=out)
+        return S if kind is Tile.FULL else self._masked(S, queries, keys)
+
+    def rows(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return (pairs, queries, keys) for chosen positions.
+
+        Args:
+            queries: (n,) positions.
+            keys: (m,) positions; default: all.
+        """
+        wanted = slice(0, self.problem.sizes.keys) if keys is None else keys
+        S = torch.bmm(self.query[:, queries], self.key[:, wanted].transpose(1, 2))
+        return self._masked(S, queries, wanted)
+
+    def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
+        mask, grid = self.problem.mask, self._grid(queries, keys)
+        if (bias := mask.bias(grid)) is not None:
+            S.add_(bias.to(S.dtype), alpha=self.unit)
+        S.masked_fill_(~mask.allowed(grid), self.floor)
+        if bias is not None:
+            S.clamp_(min=self.floor)
+        if self.deep is not None:
+            rows = self.deep[:, queries].unsqueeze(-1)
+            S.copy_(torch.where(rows, self._deep_rows(queries)[..., keys], S))
+        return S
+
+    def _deep_rows(self, queries: slice | Tensor) -> Tensor:
+        """Return whole rows (pairs, queries, Nk), each normalised by itself after the mask's numbers are added."""
+        everything = slice(0, self.problem.sizes.keys)
+        mask, grid = self.problem.mask, self._grid(queries, everything)
+        S = torch.bmm(self.query[:, queries, :-1], self.key[..., :-1].transpose(1, 2)) / self.unit
+        if (bias := mask.bias(grid)) is not None:
+            S = S + bias.to(S.dtype)
+        S = S.masked_fill(~mask.allowed(grid), -torch.inf)
+        return (torch.log_softmax(S, -1) * self.unit).clamp(min=FLOOR)
+
+    def _grid(self, queries: slice | Tensor, keys: slice | Tensor) -> Grid:
+        return Grid.of(self.pairs, queries, keys, self.problem.sizes, self.query.device)
+
+
+def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
+    """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs."""
+    index = torch.arange(pairs.start, pairs.stop, device=tensor.device)
+    head = (index % sizes.heads) // (sizes.heads // tensor.shape[1])
+    return tensor[index // sizes.heads, head]
+
+
+def chunks(total: int, size: int) -> list[slice]:
+    """Return consecutive ranges of at most `size` that cover 0 to total."""
+    return [slice(start, min(start + size, total)) for start in range(0, total, max(size, 1))]
+
+
+def pair_chunks(sizes: Sizes, size: int) -> list[range]:
+    """Return the (batch, head) pairs of a call in ranges of at most `size`, at least 1."""
+    return [range(part.start, part.stop) for part in chunks(sizes.batch * sizes.heads, max(size, 1))]
+
+
+def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
+    """Return the natural log-sum-exp (B, H, Nq) of a problem's scores, streamed over tiles of keys.
+
+    Args:
+        problem: the call.
+        tile: how many queries and keys a tile has at most.
+    """
+    sizes = problem.sizes
+    rows = problem.query.new_full(
+        (sizes.batch * sizes.heads, sizes.queries), -torch.inf, dtype=compute_dtype(problem.query.dtype)
+    )
+    width = max(1, min(tile, sizes.queries) * min(tile, sizes.keys))
+    for pairs in pair_chunks(sizes, tile * tile // width):
+        scores = LogWeights.of(problem, pairs, None)
+        for queries in chunks(sizes.queries, tile):
+            part = rows[pairs.start : pairs.stop, queries]
+            for keys in chunks(sizes.keys, tile):
+                S = scores.tile(queries, keys)
+                if S is not None:
+                    part.copy_(torch.logaddexp(part, torch.logsumexp(S, -1)))
+    return rows.view(sizes.batch, sizes.heads, sizes.queries)

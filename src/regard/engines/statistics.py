@@ -1,0 +1,81 @@
+"""Statistics of attention weights as plain values, and the names by which they are asked for."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+from regard.errors import WantError
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """Where each query looks, relative to itself, in positions.
+
+    Attributes:
+        mean: (B, H, Nq), weighted mean of key position minus query position; negative looks back. NaN for a
+            query that sees no key.
+        spread: (B, H, Nq), weighted standard deviation of the key position, resolved to 0.01. NaN likewise.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PooledMap:
+    """The matrix of weights pooled to cells of neighbouring queries and keys.
+
+    Attributes:
+        mean: (B, H, rows, columns), mean weight of each cell.
+        max: (B, H, rows, columns), largest weight of each cell, since the mean hides single tokens.
+        query_cell: how many queries a cell spans (the last row may span fewer).
+        key_cell: how many keys a cell spans (the last column may span fewer).
+    """
+
+    mean: Tensor
+    max: Tensor
+    query_cell: int
+    key_cell: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Statistics:
+    """What was asked for about the weights P of one call; None where it was not asked.
+
+    Attributes:
+        entropy: (B, H, Nq), -sum_k P log P, in nats; 0 for a query that sees no key.
+        received: (B, H, Nk), sum over queries of the weight on each key.
+        received_max: (B, H, Nk), the largest weight that any query gives to each key.
+        distance: where each query looks, relative to itself.
+        first: (B, H, Nq), weight on key 0, where many heads park attention they have no use for.
+        map: the matrix, pooled to cells.
+    """
+
+    entropy: Tensor | None = None
+    received: Tensor | None = None
+    received_max: Tensor | None = None
+    distance: Distance | None = None
+    first: Tensor | None = None
+    map: PooledMap | None = None
+
+
+STATISTICS = tuple(field.name for field in fields(Statistics))
+
+
+def check_want(want: Collection[str], known: Collection[str]) -> frozenset[str]:
+    """Return the names asked for as a set.
+
+    Raises:
+        WantError: a name that is not known, or a lone string instead of a collection of names.
+    """
+    if isinstance(want, str):
+        raise WantError(f'want: expected a collection of names such as ("{want}",); got the string {want!r}')
+    if unknown := sorted(set(want) - set(known)):
+        raise WantError(f"want: expected names out of {', '.join(sorted(known))}; got {', '.join(unknown)}")
+    return frozenset(want)
+
+
+def as_mapping(statistics: Statistics) -> Mapping[str, Tensor | Distance | PooledMap | None]:
+    """Return the statistics by name."""
+    return {name: getattr(statistics, name) for name in STATISTICS}

@@ -1,0 +1,37 @@
+"""Every error that regard raises, as one tree; each message says what was expected, what came, and what to do."""
+
+
+class RegardError(Exception):
+    """Root of all errors that regard raises on purpose."""
+
+
+class ShapeError(RegardError, ValueError):
+    """Tensors do not fit together: number of axes, sizes, data types or devices."""
+
+
+class MaskError(RegardError, ValueError):
+    """A mask does not fit the call, or a combination of masks has no meaning."""
+
+
+class WantError(RegardError, ValueError):
+    """Something was asked for by a name that does not exist."""
+
+
+class EngineError(RegardError, RuntimeError):
+    """No engine, or not the engine that was asked for, can compute this call."""
+
+
+class WatchError(RegardError, RuntimeError):
+    """A model cannot be watched in this state."""
+
+
+class NotKeptError(WatchError, LookupError):
+    """A statistic was asked of a record that did not keep what it takes."""
+
+
+class ReportError(RegardError, ValueError):
+    """A report cannot be made or written as asked."""
+
+
+class InputError(RegardError, ValueError):
+    """What the user handed to a command cannot be used: a text, a file, a model."""

@@ -1,0 +1,1 @@
+"""What to compute: mechanisms and their parts, as plain values that know no engine."""

@@ -1,0 +1,104 @@
+"""The legend of axis letters, and the one check that query, key and value fit together.
+
+| letter | axis |
+|---|---|
+| B | batch |
+| H | query heads |
+| G | key heads (H is a multiple of G; query head h reads key head h // (H / G)) |
+| Nq, Nk | queries, keys (positions) |
+| D | width of queries and keys |
+| Dv | width of values |
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.errors import ShapeError
+
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of one call, named."""
+
+    batch: int
+    heads: int
+    key_heads: int
+    queries: int
+    keys: int
+    width: int
+    value_width: int
+
+    @property
+    def group(self) -> int:
+        """How many query heads share one key head."""
+        return self.heads // self.key_heads if self.key_heads else 1
+
+    @property
+    def pairs(self) -> int:
+        """How many weights the full matrices hold: B * H * Nq * Nk."""
+        return self.batch * self.heads * self.queries * self.keys
+
+
+def _shown(name: str, tensor: Tensor) -> str:
+    return f"{name} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
+
+
+def _require(holds: bool, expected: str, query: Tensor, key: Tensor, value: Tensor) -> None:
+    if not holds:
+        got = ", ".join([_shown("query", query), _shown("key", key), _shown("value", value)])
+        raise ShapeError(f"expected {expected}; got {got}")
+
+
+def check(query: Tensor, key: Tensor, value: Tensor) -> Sizes:
+    """Return the sizes of a call.
+
+    Args:
+        query: (B, H, Nq, D).
+        key: (B, G, Nk, D), H a multiple of G.
+        value: (B, G, Nk, Dv).
+
+    Raises:
+        ShapeError: an axis is missing or does not match, data types or devices differ, or the data type is
+            not a floating one.
+    """
+    given = (query, key, value)
+
+    def require(holds: bool, expected: str) -> None:
+        _require(holds, expected, query, key, value)
+
+    require(
+        all(t.ndim == 4 for t in given),
+        "query (B, H, Nq, D), key (B, G, Nk, D) and value (B, G, Nk, Dv), four axes each"
+        " (add batch or head axes with unsqueeze)",
+    )
+    require(len({t.dtype for t in given}) == 1, "one data type for all three (convert with .to(dtype))")
+    require(query.dtype in FLOATS, "float64, float32, bfloat16 or float16")
+    require(len({t.device for t in given}) == 1, "all three on one device")
+    require(query.shape[0] == key.shape[0] == value.shape[0], "the same batch size for all three")
+    require(query.shape[3] == key.shape[3], "query and key of the same width D")
+    require(query.shape[3] > 0, "queries of width at least 1")
+    require(key.shape[2] == value.shape[2], "as many values as keys")
+    require(key.shape[1] == value.shape[1], "as many value heads as key heads")
+    heads, key_heads = query.shape[1], key.shape[1]
+    require(
+        heads == key_heads or (key_heads > 0 and heads % key_heads == 0),
+        f"query heads ({heads}) to be a multiple of key heads ({key_heads})",
+    )
+    return Sizes(
+        batch=query.shape[0],
+        heads=heads,
+        key_heads=key_heads,
+        queries=query.shape[2],
+        keys=key.shape[2],
+        width=query.shape[3],
+        value_width=value.shape[3],
+    )
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which scores and statistics are computed: float64 for float64, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
