@@ -3,5 +3,21 @@
 from regard.attend import Attended, attend, explain
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal, full, padding, window
+from regard.watch.record import Record
+from regard.watch.site import Site
+from regard.watch.watching import watch
 
-__all__ = ["Attended", "Attention", "Mask", "attend", "causal", "explain", "full", "padding", "window"]
+__all__ = [
+    "Attended",
+    "Attention",
+    "Mask",
+    "Record",
+    "Site",
+    "attend",
+    "causal",
+    "explain",
+    "full",
+    "padding",
+    "watch",
+    "window",
+]

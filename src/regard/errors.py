@@ -35,3 +35,7 @@ class ReportError(RegardError, ValueError):
 
 class InputError(RegardError, ValueError):
     """What the user handed to a command cannot be used: a text, a file, a model."""
+
+
+class UnknownSiteError(WatchError, LookupError):
+    """A record has no site of this name."""

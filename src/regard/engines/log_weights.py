@@ -104,6 +104,21 @@ class LogWeights:
         S = torch.bmm(self.query[:, queries], self.key[:, wanted].transpose(1, 2))
         return self._masked(S, queries, wanted)
 
+    def along(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return (pairs, n) for n single pairs of one query and one key each.
+
+        Args:
+            queries: (n,) positions.
+            keys: (n,) positions.
+        """
+        if self.deep is not None:
+            return self.rows(queries).gather(-1, keys.expand(len(self.pairs), -1).unsqueeze(-1)).squeeze(-1)
+        S = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
+        mask, grid = self.problem.mask, Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device)
+        if (bias := mask.bias(grid)) is not None:
+            S = S + self.unit * bias.to(S.dtype)
+        return S.masked_fill(~mask.allowed(grid), self.floor).squeeze(-1).clamp(min=self.floor)
+
     def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
         mask, grid = self.problem.mask, self._grid(queries, keys)
         if (bias := mask.bias(grid)) is not None:

@@ -1,0 +1,113 @@
+"""The coverage receipt: which attention a record covers, which it does not, why, and what to do."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+_LOOKS_LIKE_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A module that looks like attention, of which no call was seen.
+
+    Attributes:
+        path: its path in the model.
+        class_name: its class.
+        reason: why nothing was seen.
+        advice: what to do about it, "" if nothing.
+    """
+
+    path: str
+    class_name: str
+    reason: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.class_name}): {self.reason}" + (f"; {self.advice}" if self.advice else "")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a record covers; prints as text.
+
+    Attributes:
+        calls: how many attention calls were seen.
+        paths: the modules that made them, in order of their first call.
+        unseen: modules that look like attention, by class or name, and were not seen.
+    """
+
+    calls: int
+    paths: tuple[str, ...]
+    unseen: tuple[Unseen, ...]
+
+    def __str__(self) -> str:
+        lines = [f"seen: {_count(self.calls, 'attention call')} in {_count(len(self.paths), 'module')}"]
+        if not self.calls and not self.unseen:
+            lines.append("no module looks like attention by its class or name")
+        if self.unseen:
+            lines.append(f"not seen: {_count(len(self.unseen), 'module')} that look like attention")
+        return "\n".join([*lines, *(f"  {each}" for each in self.unseen)])
+
+
+def cover(
+    model: nn.Module | None,
+    seen: Mapping[str, int],
+    at_work: Collection[nn.Module],
+    entered: Collection[nn.Module],
+    missed: Mapping[nn.Module, str],
+) -> Coverage:
+    """Return the receipt.
+
+    Args:
+        model: what was watched.
+        seen: number of calls by path.
+        at_work: modules at work during a call that was seen.
+        entered: modules whose forward was entered.
+        missed: modules during whose forward a call came by that could not be looked into, and why.
+    """
+    unseen: list[Unseen] = []
+    reported: list[str] = []
+    named = [] if model is None else list(model.named_modules())
+    for path, module in reversed(named):
+        inside = any(inner.startswith(f"{path}." if path else "") for inner in reported)
+        if module in at_work or inside or not _looks_like_attention(path, module):
+            continue
+        reported.append(path)
+        reason, advice = _why(module, module in entered, missed.get(module))
+        unseen.append(Unseen(path, type(module).__name__, reason, advice))
+    return Coverage(sum(seen.values()), tuple(seen), tuple(reversed(unseen)))
+
+
+def _looks_like_attention(path: str, module: nn.Module) -> bool:
+    """By class; by name only for modules that hold others, so that a projection or norm inside does not count."""
+    if _LOOKS_LIKE_ATTENTION.search(type(module).__name__):
+        return True
+    own_name = path.rpartition(".")[2]
+    return bool(_LOOKS_LIKE_ATTENTION.search(own_name)) and any(True for _ in module.children())
+
+
+def _why(module: nn.Module, entered: bool, missed: str | None) -> tuple[str, str]:
+    if not entered:
+        return "its forward did not run", ""
+    if missed is not None:
+        advice = "use TransformerEncoder(..., enable_nested_tensor=False)" if "nested" in missed else ""
+        return f"a call came by, but {missed}", advice
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+    if implementation not in (None, "sdpa"):
+        return (
+            f'it runs attn_implementation="{implementation}", which does not call torch\'s attention function',
+            'load the model with attn_implementation="sdpa"',
+        )
+    if isinstance(module, nn.MultiheadAttention):
+        return "it was called with need_weights=True, which computes by hand", "pass need_weights=False"
+    return (
+        "it ran without calling torch.nn.functional.scaled_dot_product_attention or regard.attend",
+        "call one of them in its forward",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

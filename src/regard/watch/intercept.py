@@ -1,0 +1,194 @@
+"""Where calls are seen: the seam at torch's attention function, and the path of modules around it.
+
+A function mode sees `torch.nn.functional.scaled_dot_product_attention` however a model came by the function. Its
+mere presence would turn off the fast path of torch's own attention modules, and so change the output; while one of
+those is at work the mode steps aside, and their calls are seen through the names by which torch itself calls them.
+Modules are followed by global hooks, so that no module of the model is touched.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from threading import get_ident
+from typing import Any, Protocol
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import _disable_current_modes
+
+from regard.attend import Announcement, is_running, listening
+from regard.engines.kernel import run_caught
+from regard.watch.calls import Arguments, Call, translate, unreadable
+from regard.watch.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
+
+_OWN_ATTENTION = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
+
+
+class Sink(Protocol):
+    """What is told of calls; modules at work are given outermost first."""
+
+    def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
+        """Take in a call."""
+        ...
+
+    def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
+        """Take in that a call could not be looked into."""
+        ...
+
+    def entered(self, module: nn.Module) -> None:
+        """Take in that a module's forward was entered."""
+        ...
+
+
+class _Seam(TorchFunctionMode):
+    """One thread's interception, shared by all who watch in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sinks: list[Sink] = []
+        self._modules: list[nn.Module] = []
+        self._aside: ExitStack | None = None
+        self._own: list[nn.Module] = []
+        self._thread = get_ident()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Install the mode and the hooks; take them away at the end, whatever happens."""
+        with ExitStack() as stack:
+            for handle in (
+                hooks.register_module_forward_pre_hook(self._enter_module),
+                hooks.register_module_forward_hook(self._leave_module, always_call=True),
+            ):
+                stack.callback(handle.remove)
+            stack.enter_context(listening(self._announced))
+            stack.enter_context(self)
+            yield
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run every function as it is; look at attention."""
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            return self._attention(func, args, kwargs)
+        if func is F.multi_head_attention_forward:
+            with self._by_name():
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _attention(self, func: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Run torch's attention function and tell the sinks of it."""
+        if is_running() or _in_backward() or get_ident() != self._thread:
+            return func(*args, **kwargs)
+        output, caught = run_caught(lambda: func(*args, **kwargs))
+        given = Arguments.bound(args, kwargs)
+        self._tell(given.query, lambda: translate(given, caught))
+        return output
+
+    def _whole_layer(self, name: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Run one of torch's whole-layer operators and tell the sinks of the attention inside."""
+        results = func(*args)
+        if get_ident() == self._thread:
+            self._tell(args[0], lambda: fast_path_call(name, args))
+        return results
+
+    def _announced(self, announcement: Announcement) -> None:
+        """Tell the sinks of a call of `regard.attend`."""
+        problem, partial = announcement.problem, announcement.partial
+        self._tell(problem.query, lambda: Call(problem, partial.lse, announcement.engine, 0.0))
+
+    def _tell(self, query: Tensor, make: Callable[[], Call]) -> None:
+        """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
+        modules = tuple(self._modules)
+        reason = unreadable(query)
+        if reason is not None:
+            for sink in self.sinks:
+                sink.missed(modules, reason)
+            return
+        with torch.no_grad(), torch.inference_mode(False), torch._C.DisableTorchFunction():
+            call = make()
+            with torch.autocast(query.device.type, enabled=False), _disable_current_modes():
+                for sink in self.sinks:
+                    sink.call(modules, call)
+
+    def _enter_module(self, module: nn.Module, inputs: Any) -> None:
+        if get_ident() != self._thread:
+            return
+        self._modules.append(module)
+        for sink in self.sinks:
+            sink.entered(module)
+        if isinstance(module, _OWN_ATTENTION):
+            self._own.append(module)
+            if self._aside is None and _get_current_function_mode_stack() == [self]:
+                self._aside = ExitStack()
+                self._aside.enter_context(_popped(self))
+                self._aside.enter_context(self._by_name())
+
+    def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if get_ident() != self._thread or module not in self._modules:
+            return
+        while self._modules.pop() is not module:
+            pass
+        if self._own and self._own[-1] is module:
+            self._own.pop()
+        if not self._own and self._aside is not None:
+            self._aside.close()
+            self._aside = None
+
+    @contextmanager
+    def _by_name(self) -> Iterator[None]:
+        """See calls by replacing, for a moment, the names by which torch's own modules call attention."""
+        with ExitStack() as stack:
+            sdpa = F.scaled_dot_product_attention
+
+            def seen(*args: Any, **kwargs: Any) -> Tensor:
+                return self._attention(sdpa, args, kwargs)
+
+            stack.enter_context(patch.object(F, "scaled_dot_product_attention", seen))
+            for name in (ENCODER_LAYER, MULTIHEAD):
+                stack.enter_context(patch.object(torch, name, self._replacement(name)))
+            yield
+
+    def _replacement(self, name: str) -> Callable[..., Any]:
+        func = getattr(torch, name)
+
+        def seen(*args: Any) -> Any:
+            return self._whole_layer(name, func, args)
+
+        return seen
+
+
+@contextmanager
+def _popped(mode: TorchFunctionMode) -> Iterator[None]:
+    """Take the mode, which stands alone, off the stack for a while."""
+    mode.__exit__(None, None, None)
+    try:
+        yield
+    finally:
+        mode.__enter__()
+
+
+def _in_backward() -> bool:
+    """Whether the backward pass runs, in which checkpointed modules run a second time."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+_seam: ContextVar[_Seam | None] = ContextVar("seam", default=None)
+
+
+@contextmanager
+def intercepting(sink: Sink) -> Iterator[None]:
+    """Within the block, tell the sink of every attention call of this thread."""
+    seam = _seam.get()
+    with ExitStack() as stack:
+        if seam is None:
+            seam = _Seam()
+            stack.callback(_seam.reset, _seam.set(seam))
+            stack.enter_context(seam.open())
+        seam.sinks.append(sink)
+        stack.callback(seam.sinks.remove, sink)
+        yield

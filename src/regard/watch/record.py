@@ -1,0 +1,118 @@
+"""A record: all sites that were seen while a model was watched, and the receipt of what was covered."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from regard.engines.log_weights import log_sum_exp
+from regard.engines.observe import observe
+from regard.engines.statistics import STATISTICS
+from regard.errors import UnknownSiteError
+from regard.watch.calls import Call
+from regard.watch.coverage import Coverage, cover
+from regard.watch.kept import Kept
+from regard.watch.kind import kind_of
+from regard.watch.site import Site
+
+# Without `want`, queries and keys are kept for calls of at most this many positions.
+KEEP_LENGTH = 2048
+
+
+class Record:
+    """What was seen: `record.sites` in order, `record[path]`, `record[path, call]`, `record.coverage`."""
+
+    def __init__(
+        self, model: nn.Module | None, want: frozenset[str] | None, cells: int, sets: dict[str, Tensor]
+    ) -> None:
+        self.sites: list[Site] = []
+        self._model, self._want, self._cells, self._sets = model, want, cells, sets
+        self._paths = {} if model is None else {module: path for path, module in model.named_modules()}
+        self._calls: Counter[str] = Counter()
+        self._at_work: set[nn.Module] = set()
+        self._entered: set[nn.Module] = set()
+        self._missed: dict[nn.Module, str] = {}
+
+    def __getitem__(self, key: str | tuple[str, int]) -> Site:
+        """Return the site of a path, or of a path and a call's number.
+
+        Raises:
+            UnknownSiteError: there is none, or the path alone could mean several.
+        """
+        path, call = (key, None) if isinstance(key, str) else key
+        found = [s for s in self.sites if s.path == path and call in (None, s.call)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownSiteError(f"{path!r} was called {len(found)} times; choose with [{path!r}, 0] and so on")
+        known = ", ".join(dict.fromkeys(repr(s.path) for s in self.sites)) or "none"
+        raise UnknownSiteError(f"expected one of the sites seen ({known}); got {key!r}")
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+    @property
+    def coverage(self) -> Coverage:
+        """The receipt: what was seen, what not, why, and what to do."""
+        return cover(self._model, dict(self._calls), self._at_work, self._entered, self._missed)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{site.name or '(no module)'}: {site.kind}, {site.sizes.batch} x {site.sizes.heads} heads,"
+            f" {site.sizes.queries} queries, {site.sizes.keys} keys, {site.mask}, {site.engine}"
+            + (f", weights before dropout {site.dropout}" if site.dropout else "")
+            for site in self.sites
+        ]
+        return "\n".join([*lines, str(self.coverage)])
+
+    def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
+        """Take in a call, if a module of the watched model is at work."""
+        inside = [module for module in modules if module in self._paths]
+        if self._model is not None and not inside:
+            return
+        self._at_work.update(inside)
+        path = self._paths[inside[-1]] if inside else ""
+        self.sites.append(self._site(path, inside, call))
+        self._calls[path] += 1
+
+    def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
+        """Take in that a call could not be looked into."""
+        self._missed.update({module: reason for module in modules if module in self._paths})
+
+    def entered(self, module: nn.Module) -> None:
+        """Take in that a module ran."""
+        if module in self._paths:
+            self._entered.add(module)
+
+    def _site(self, path: str, modules: list[nn.Module], call: Call) -> Site:
+        problem = call.problem
+        lse = log_sum_exp(problem) if call.lse is None else call.lse
+        keep = self._keeps(max(problem.sizes.queries, problem.sizes.keys))
+        kept = Kept(problem, lse)
+        wanted = STATISTICS if self._want is None else self._want - {"rows"}
+        return Site(
+            path=path,
+            call=self._calls[path],
+            kind=kind_of(path, modules, problem),
+            sizes=problem.sizes,
+            mask=problem.mask.kind,
+            engine=call.engine,
+            dropout=call.dropout,
+            dtype=problem.query.dtype,
+            statistics=observe(problem, lse, wanted, cells=self._cells),
+            masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
+            kept=Kept.of(problem, lse) if keep else None,
+            cells=self._cells,
+        )
+
+    def _keeps(self, length: int) -> bool:
+        return length <= KEEP_LENGTH if self._want is None else "rows" in self._want
+
+
+def _within(keys: Tensor, count: int, like: Tensor) -> Tensor:
+    """Return those positions of a set that a call has."""
+    return keys[keys < count].to(device=like.device, dtype=torch.long)

@@ -1,0 +1,154 @@
+"""A site: one attention call of a model, and all that is known of its weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from regard.engines.observe import observe
+from regard.engines.statistics import Distance, PooledMap, Statistics
+from regard.errors import NotKeptError, ShapeError, WatchError
+from regard.shapes import Sizes
+from regard.watch.kept import Kept, TopKeys
+
+# `weights()` gives a matrix of at most this many numbers (256 MB in float32).
+DENSE_LIMIT = 1 << 26
+
+Kind = Literal["self", "cross"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One attention call that was watched. All statistics are exact and per batch item and head.
+
+    Attributes:
+        path: the module's path in the model, "" for the model itself.
+        call: the how-manieth call of this module, from 0.
+        kind: "self" or "cross".
+        sizes: batch, heads, key_heads, queries, keys, width, value_width.
+        mask: the mask in words.
+        engine: what computed the call ("flash_attention", "math", "fast path", or an engine of regard).
+        dropout: with what probability weights were dropped; the statistics are of the weights before that.
+        dtype: data type of the queries.
+    """
+
+    path: str
+    call: int
+    kind: Kind
+    sizes: Sizes
+    mask: str
+    engine: str
+    dropout: float
+    dtype: torch.dtype
+    statistics: Statistics
+    masses: Mapping[str, Tensor]
+    kept: Kept | None
+    cells: int
+
+    @property
+    def name(self) -> str:
+        """The path, with the call's number where it is not the first."""
+        return self.path if self.call == 0 else f"{self.path}#{self.call}"
+
+    @property
+    def entropy(self) -> Tensor:
+        """Entropy (B, H, Nq) of each query's weights, in nats."""
+        return self._have("entropy", self.statistics.entropy)
+
+    @property
+    def received(self) -> Tensor:
+        """Weight (B, H, Nk) that each key receives, summed over queries."""
+        return self._have("received", self.statistics.received)
+
+    @property
+    def received_max(self) -> Tensor:
+        """Largest weight (B, H, Nk) that any query gives to each key."""
+        return self._have("received_max", self.statistics.received_max)
+
+    @property
+    def distance(self) -> Distance:
+        """Where each query looks relative to itself: mean and spread, (B, H, Nq) each, in positions."""
+        return self._have("distance", self.statistics.distance)
+
+    @property
+    def first(self) -> Tensor:
+        """Weight (B, H, Nq) on key 0."""
+        return self._have("first", self.statistics.first)
+
+    def map(self, cells: int | None = None) -> PooledMap:
+        """Return the matrix of weights pooled to at most `cells` rows and columns (default: as watched)."""
+        if cells is None or (cells == self.cells and self.statistics.map is not None):
+            return self._have("map", self.statistics.map)
+        if cells < 1:
+            raise ShapeError(f"map: expected at least 1 cell; got {cells}")
+        kept = self._kept(f"map(cells={cells})")
+        pooled = observe(kept.problem, kept.lse, ("map",), cells=cells).map
+        return self._have("map", pooled)
+
+    def top(self, k: int) -> TopKeys:
+        """Return the k keys that each query attends to most, and their weights, (B, H, Nq, k) each."""
+        if k < 1:
+            raise ShapeError(f"top: expected at least 1 key; got {k}")
+        return self._kept(f"top({k})").top(k)
+
+    def mass(self, keys: str | Sequence[int] | Tensor) -> Tensor:
+        """Return the weight (B, H, Nq) that each query puts on a set of keys together.
+
+        Args:
+            keys: positions, or the name of a set that was given to `watch(sets=...)`.
+        """
+        if isinstance(keys, str):
+            if keys not in self.masses:
+                known = ", ".join(self.masses) or "none"
+                raise NotKeptError(f"mass: expected the name of a watched set ({known}); got {keys!r}")
+            return self.masses[keys]
+        return self._kept("mass").mass(self._positions("mass", keys, self.sizes.keys))
+
+    def rows(self, queries: int | Sequence[int] | Tensor) -> Tensor:
+        """Return the exact weights (B, H, n, Nk) of n chosen queries on all keys."""
+        chosen = [queries] if isinstance(queries, int) else queries
+        return self._kept("rows").rows(self._positions("rows", chosen, self.sizes.queries))
+
+    def diagonal(self, offset: int) -> Tensor:
+        """Return the weight (B, H, n) of each query i on key i + offset, for the i that have such a key."""
+        return self._kept("diagonal").diagonal(offset)
+
+    def weights(self) -> Tensor:
+        """Return the whole matrix of weights (B, H, Nq, Nk), where it is small enough.
+
+        Raises:
+            WatchError: it would hold more than DENSE_LIMIT numbers.
+            NotKeptError: queries and keys were not kept.
+        """
+        if self.sizes.pairs > DENSE_LIMIT:
+            shape = (self.sizes.batch, self.sizes.heads, self.sizes.queries, self.sizes.keys)
+            raise WatchError(
+                f"weights: expected at most {DENSE_LIMIT:,} numbers; {shape} are {self.sizes.pairs:,}"
+                f" ({self.sizes.pairs * 4 / 1e9:,.1f} GB). Use rows(queries) for exact rows, top(k) for the"
+                " strongest keys or map(cells) for the whole at lower resolution"
+            )
+        return self.rows(range(self.sizes.queries))
+
+    def _have(self, name: str, value: T | None) -> T:
+        if value is None:
+            raise NotKeptError(
+                f'{name}: not kept at {self.name or "this site"}. Watch with want=(..., "{name}") to keep it'
+            )
+        return value
+
+    def _kept(self, asked: str) -> Kept:
+        if self.kept is None:
+            raise NotKeptError(
+                f"{asked}: {self.name or 'this site'} kept no queries and keys ({self.sizes.queries} queries,"
+                f' {self.sizes.keys} keys). Watch with want=(..., "rows") to keep them'
+            )
+        return self.kept
+
+    def _positions(self, asked: str, positions: Sequence[int] | Tensor, count: int) -> Tensor:
+        index = torch.as_tensor(positions, dtype=torch.long, device=self._kept(asked).lse.device).reshape(-1)
+        if index.numel() and not -count <= int(index.min()) <= int(index.max()) < count:
+            raise ShapeError(f"{asked}: expected positions from 0 to {count - 1}; got {index.tolist()}")
+        return index % max(count, 1)

@@ -1,0 +1,61 @@
+"""`watch`: a block in which every attention call of a model is looked into, and nothing else changes."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from regard.engines.observe import CELLS
+from regard.engines.statistics import STATISTICS, check_want
+from regard.errors import ShapeError, WatchError
+from regard.watch.intercept import intercepting
+from regard.watch.record import Record
+
+
+@contextmanager
+def watch(
+    model: nn.Module | None = None,
+    *,
+    want: Collection[str] | None = None,
+    cells: int = CELLS,
+    sets: Mapping[str, Sequence[int] | Tensor] | None = None,
+) -> Iterator[Record]:
+    """Watch a model: within the block, keep exact statistics of the weights of each of its attention calls.
+
+    The model's outputs and gradients are bit for bit those it has unwatched. Seen are calls of
+    `torch.nn.functional.scaled_dot_product_attention` and `regard.attend`, and torch's own attention modules.
+
+    Args:
+        model: whose calls; default: all calls made in the block.
+        want: names out of "entropy", "received", "received_max", "distance", "first", "map", and "rows", which
+            keeps a copy of queries and keys, so that any weight can be had later. Default: all, with "rows"
+            for calls of at most 2,048 positions.
+        cells: maps have at most this many rows and columns.
+        sets: named sets of key positions, whose mass is kept as `site.mass(name)`; positions that a call does
+            not have do not count.
+
+    Raises:
+        WantError: an unknown name in `want`.
+        WatchError: the model is compiled.
+    """
+    if model is not None:
+        _refuse_compiled(model)
+    if cells < 1:
+        raise ShapeError(f"cells: expected at least 1; got {cells}")
+    wanted = None if want is None else check_want(want, (*STATISTICS, "rows"))
+    named = {name: torch.as_tensor(keys, dtype=torch.long).reshape(-1) for name, keys in (sets or {}).items()}
+    if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
+        raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
+    record = Record(model, wanted, cells, named)
+    with intercepting(record):
+        yield record
+
+
+def _refuse_compiled(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+            raise WatchError(
+                f"expected a model that runs in Python; {path or 'the model'} is compiled by torch.compile, whose"
+                " calls cannot be seen. Watch the original (model._orig_mod), or compile after watching"
+            )
