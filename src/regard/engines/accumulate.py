@@ -6,14 +6,15 @@ queries, keys) and their base-2 logarithms; both accumulators see each tile once
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from regard.engines.statistics import Distance, PooledMap
 
-# Distances are summed within blocks of this many keys, relative to the block's middle, so that float32 does not
-# lose them; the blocks are put together in float64.
+# Moments of key positions are summed within blocks of this many keys, relative to the block's middle, so that
+# float32 does not lose them; the blocks are put together in float64.
 BLOCK = 128
 
 # A matrix product whose width is no multiple of this costs twice as much on the CPU.
@@ -32,31 +33,25 @@ class Spot:
 class RowStatistics:
     """Entropy, first-key weight and distance of each query."""
 
-    def __init__(self, want: frozenset[str], pairs: int, queries: int, keys: int, like: Tensor) -> None:
+    def __init__(self, want: frozenset[str], pairs: int, queries: int, like: Tensor) -> None:
+        self._dtype = like.dtype
+
         def rows(name: str) -> Tensor | None:
             return like.new_zeros((pairs, queries)) if name in want else None
 
         self.entropy, self.first = rows("entropy"), rows("first")
-        self.mean, self.spread = rows("distance"), rows("distance")
-        self._blocks = math.ceil(keys / BLOCK)
+        self._moments = like.new_zeros((pairs, queries, 3), dtype=torch.float64) if "distance" in want else None
         self._sums: dict[int, Tensor] = {}
-        self._moments = like.new_empty(0)
-
-    def open(self, spot: Spot) -> None:
-        """Begin a strip."""
-        if self.mean is not None:
-            many = spot.pairs.stop - spot.pairs.start
-            self._moments = self.mean.new_zeros((many, spot.padded, self._blocks, 3))
 
     def add(self, spot: Spot, keys: slice, P: Tensor, S: Tensor) -> None:
         """Take in a tile of weights P and their base-2 logarithms S, both padded to whole blocks; uses P up."""
         queries = spot.queries.stop - spot.queries.start
         if self.first is not None and keys.start == 0:
             self.first[spot.pairs, spot.queries] = P[:, :queries, 0]
-        if self.mean is not None:
-            start, blocks = keys.start // BLOCK, P.shape[-1] // BLOCK
-            sums = P @ self._block_sums(blocks, P)
-            self._moments[:, :, start : start + blocks] = sums[..., : 3 * blocks].unflatten(-1, (blocks, 3))
+        if self._moments is not None:
+            blocks = P.shape[-1] // BLOCK
+            within = (P @ self._block_sums(blocks, P))[:, :queries].double()
+            self._moments[spot.pairs, spot.queries] += within @ _shift(keys.start, blocks, P.device)
         if self.entropy is not None:
             part = P.mul_(S).sum(-1)[:, :queries]
             self.entropy[spot.pairs, spot.queries].sub_(part, alpha=math.log(2))
@@ -70,26 +65,25 @@ class RowStatistics:
             self._sums[blocks] = torch.nn.functional.pad(sums, (0, -3 * blocks % _LANES))
         return self._sums[blocks]
 
-    def close(self, spot: Spot) -> None:
-        """Put the blocks of a strip together."""
-        if self.mean is None or self.spread is None:
-            return
-        queries = spot.queries.stop - spot.queries.start
-        mass, first, second = self._moments[:, :queries].double().unbind(-1)
-        middle = torch.arange(self._blocks, dtype=torch.float64, device=mass.device) * BLOCK + (BLOCK - 1) / 2
-        total = mass.sum(-1)
-        mean = (first.sum(-1) + mass @ middle) / total
-        away = middle - mean.unsqueeze(-1)
-        variance = (second + 2 * away * first + away.square() * mass).sum(-1) / total
-        positions = torch.arange(spot.queries.start, spot.queries.stop, device=mass.device)
-        self.mean[spot.pairs, spot.queries] = (mean - positions).to(self.mean.dtype)
-        self.spread[spot.pairs, spot.queries] = variance.clamp(min=0).sqrt().to(self.mean.dtype)
-
-    def distance(self, rows: tuple[int, int, int]) -> Distance | None:
+    def distance(self, lead: tuple[int, int]) -> Distance | None:
         """Return the distances with axes (B, H, Nq)."""
-        if self.mean is None or self.spread is None:
+        if self._moments is None:
             return None
-        return Distance(self.mean.view(rows), self.spread.view(rows))
+        mass, first, second = self._moments.unbind(-1)
+        mean = first / mass
+        spread = (second / mass - mean.square()).clamp(min=0).sqrt()
+        offset = mean - torch.arange(mean.shape[-1], device=mean.device)
+        return Distance(*(t.to(self._dtype).view(*lead, t.shape[-1]) for t in (offset, spread)))
+
+
+@lru_cache(maxsize=4096)
+def _shift(start: int, blocks: int, device: torch.device) -> Tensor:
+    """Return the matrix (float64) that takes moments about blocks' middles to the moments about position 0."""
+    middle = start + torch.arange(blocks, dtype=torch.float64) * BLOCK + (BLOCK - 1) / 2
+    one, none = torch.ones_like(middle), torch.zeros_like(middle)
+    rows = torch.stack([one, middle, middle.square(), none, one, 2 * middle, none, none, one], -1)
+    shift = rows.view(-1, 3)
+    return torch.nn.functional.pad(shift, (0, 0, 0, -3 * blocks % _LANES)).to(device)
 
 
 class ColumnStatistics:
@@ -113,18 +107,23 @@ class ColumnStatistics:
         """Begin a strip."""
         shape = (spot.pairs.stop - spot.pairs.start, spot.padded // self.query_cell, self._keys)
         if self._summed:
-            self._sum_strip = self._sum_strip.new_zeros(shape)
+            self._sum_strip = _room(self._sum_strip, shape)
         if self._largest:
-            self._max_strip = self._max_strip.new_zeros(shape)
+            self._max_strip = _room(self._max_strip, shape)
+
+    def skip(self, keys: slice) -> None:
+        """Take in that the mask leaves nothing of a tile."""
+        for strip, used in ((self._sum_strip, self._summed), (self._max_strip, self._largest)):
+            if used:
+                strip[..., keys] = 0
 
     def add(self, keys: slice, P: Tensor) -> None:
         """Take in a tile of weights, padded with zeros."""
-        cells = P.view(P.shape[0], -1, self.query_cell, P.shape[2])
-        width = keys.stop - keys.start
+        cells = P.view(P.shape[0], -1, self.query_cell, P.shape[2])[..., : keys.stop - keys.start]
         if self._summed:
-            self._sum_strip[..., keys] = (cells.sum(2) if self.query_cell > 1 else P)[..., :width]
+            torch.sum(cells, 2, out=self._sum_strip[..., keys])
         if self._largest:
-            self._max_strip[..., keys] = (cells.amax(2) if self.query_cell > 1 else P)[..., :width]
+            torch.amax(cells, 2, out=self._max_strip[..., keys])
 
     def close(self, spot: Spot) -> None:
         """Add a strip to the whole."""
@@ -162,3 +161,8 @@ def _counts(positions: int, cell: int, like: Tensor) -> Tensor:
     if cells:
         counts[-1] = positions - (cells - 1) * cell
     return counts
+
+
+def _room(room: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return room of this shape, the old one if it fits; what is in it is overwritten or skipped, tile by tile."""
+    return room if room.shape == shape else room.new_empty(shape)

@@ -9,7 +9,7 @@ and its exponential is torch's fastest one. A forbidden pair gets FLOOR, whose p
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,16 +66,25 @@ class LogWeights:
             rows = torch.where(known == -torch.inf, FLOOR, -LOG2_E * known)
             beyond = known.isfinite() & (known.abs() > _DEEP)
             deep = beyond if problem.mask.adds and bool(beyond.any()) else None
-        query = _pairs(problem.query, pairs, sizes).to(dtype) * (problem.scale * unit)
-        key = _pairs(problem.key, pairs, sizes).to(dtype)
         return cls(
             problem=problem,
             pairs=pairs,
-            query=torch.cat([query, rows.unsqueeze(-1)], -1),
-            key=torch.cat([key, key.new_ones((len(pairs), sizes.keys, 1))], -1),
+            query=_extended(_pairs(problem.query, pairs, sizes), problem.scale * unit, rows),
+            key=_extended(_pairs(problem.key, pairs, sizes), 1.0, rows.new_ones(())),
             unit=unit,
             floor=-torch.inf if lse is None else FLOOR,
             deep=deep,
+        )
+
+    def narrow(self, pairs: range) -> "LogWeights":
+        """Return some of these pairs, without copying."""
+        part = slice(pairs.start - self.pairs.start, pairs.stop - self.pairs.start)
+        return replace(
+            self,
+            pairs=pairs,
+            query=self.query[part],
+            key=self.key[part],
+            deep=None if self.deep is None else self.deep[part],
         )
 
     def tile(self, queries: slice, keys: slice, out: Tensor | None = None) -> Tensor | None:
@@ -146,10 +155,21 @@ class LogWeights:
 
 
 def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
-    """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs."""
+    """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs, as a view if it can."""
+    if tensor.shape[1] == sizes.heads:
+        flat = tensor[0] if sizes.batch == 1 else tensor.reshape(-1, *tensor.shape[2:])
+        return flat[pairs.start : pairs.stop]
     index = torch.arange(pairs.start, pairs.stop, device=tensor.device)
-    head = (index % sizes.heads) // (sizes.heads // tensor.shape[1])
-    return tensor[index // sizes.heads, head]
+    return tensor[index // sizes.heads, (index % sizes.heads) // sizes.group]
+
+
+def _extended(vectors: Tensor, factor: float, last: Tensor) -> Tensor:
+    """Return vectors (n, N, D) times a factor, with one more entry each, in the type of `last`."""
+    out = last.new_empty((*vectors.shape[:-1], vectors.shape[-1] + 1))
+    out[..., :-1] = vectors
+    out[..., :-1] *= factor
+    out[..., -1] = last
+    return out
 
 
 def chunks(total: int, size: int) -> list[slice]:
@@ -159,7 +179,12 @@ def chunks(total: int, size: int) -> list[slice]:
 
 def pair_chunks(sizes: Sizes, size: int) -> list[range]:
     """Return the (batch, head) pairs of a call in ranges of at most `size`, at least 1."""
-    return [range(part.start, part.stop) for part in chunks(sizes.batch * sizes.heads, max(size, 1))]
+    return subranges(range(sizes.batch * sizes.heads), size)
+
+
+def subranges(whole: range, size: int) -> list[range]:
+    """Return a range in consecutive ranges of at most `size`, at least 1."""
+    return [whole[start : start + max(size, 1)] for start in range(0, len(whole), max(size, 1))]
 
 
 def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:

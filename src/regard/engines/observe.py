@@ -4,6 +4,7 @@ Every weight is made once (see `log_weights`), enters each statistic that was as
 """
 
 import math
+import threading
 from collections.abc import Collection
 
 import torch
@@ -11,13 +12,19 @@ from torch import Tensor
 
 from regard.engines.accumulate import BLOCK, ColumnStatistics, RowStatistics, Spot
 from regard.engines.contract import Problem
-from regard.engines.log_weights import FLOOR, LogWeights, chunks, pair_chunks
+from regard.engines.log_weights import FLOOR, LogWeights, chunks, pair_chunks, subranges
 from regard.engines.statistics import STATISTICS, Statistics, check_want
 from regard.shapes import compute_dtype
 
 CELLS = 64
 KEY_TILE = 4 * BLOCK
 TILE = 1024 * KEY_TILE
+
+# How many numbers of queries or keys are prepared at a time.
+PREPARED = 1 << 21
+
+# A call with lengths that are no multiples of a tile has four shapes of tile.
+_SHAPES_KEPT = 4
 
 
 @torch.no_grad()
@@ -35,7 +42,7 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
         return Statistics()
     cell = (math.ceil(max(1, sizes.queries) / cells), math.ceil(max(1, sizes.keys) / cells))
     pairs, like = sizes.batch * sizes.heads, problem.query.new_empty(0, dtype=compute_dtype(problem.query.dtype))
-    rows = RowStatistics(wanted, pairs, sizes.queries, sizes.keys, like)
+    rows = RowStatistics(wanted, pairs, sizes.queries, like)
     columns = ColumnStatistics(wanted, pairs, sizes.queries, sizes.keys, cell, like)
     _stream(problem, lse, rows, columns, like)
     lead = (sizes.batch, sizes.heads)
@@ -47,7 +54,7 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
         entropy=shaped(rows.entropy),
         received=shaped(columns.received),
         received_max=shaped(columns.received_max),
-        distance=rows.distance((*lead, sizes.queries)),
+        distance=rows.distance(lead),
         first=shaped(rows.first),
         map=columns.map(lead),
     )
@@ -55,26 +62,34 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
 
 def _stream(problem: Problem, lse: Tensor, rows: RowStatistics, columns: ColumnStatistics, like: Tensor) -> None:
     """Walk over pairs, strips of queries and tiles of keys."""
-    scratch = _Scratch(like)
     sizes, cell = problem.sizes, columns.query_cell
     width = max(BLOCK, min(KEY_TILE, _up(sizes.keys, BLOCK)))
     tallest = TILE // width // min(2, max(1, sizes.batch * sizes.heads))
     height = max(cell, min(tallest, sizes.queries) // cell * cell)
-    for pairs in pair_chunks(sizes, TILE // (height * width)):
-        weights = LogWeights.of(problem, pairs, lse)
-        for queries in chunks(sizes.queries, height):
-            spot = Spot(slice(pairs.start, pairs.stop), queries, _up(queries.stop - queries.start, cell))
-            rows.open(spot)
-            columns.open(spot)
-            for keys in chunks(sizes.keys, KEY_TILE):
-                many, wide = queries.stop - queries.start, keys.stop - keys.start
-                S, P = scratch.tile(len(pairs), many, spot.padded, wide)
-                if weights.tile(queries, keys, out=S[:, :many, :wide]) is not None:
-                    torch.exp2(S, out=P)
-                    columns.add(keys, P)
-                    rows.add(spot, keys, P, S)
-            rows.close(spot)
-            columns.close(spot)
+    at_once = max(1, TILE // (height * width))
+    for group in pair_chunks(sizes, at_once * max(1, PREPARED // (at_once * sizes.width * sizes.keys))):
+        prepared = LogWeights.of(problem, group, lse)
+        for pairs in subranges(group, at_once):
+            weights = prepared.narrow(pairs)
+            for queries in chunks(sizes.queries, height):
+                spot = Spot(slice(pairs.start, pairs.stop), queries, _up(queries.stop - queries.start, cell))
+                _strip(weights, spot, rows, columns, like)
+
+
+def _strip(weights: LogWeights, spot: Spot, rows: RowStatistics, columns: ColumnStatistics, like: Tensor) -> None:
+    """Take in a range of queries, tile of keys by tile of keys."""
+    columns.open(spot)
+    many = spot.queries.stop - spot.queries.start
+    for keys in chunks(weights.problem.sizes.keys, KEY_TILE):
+        wide = keys.stop - keys.start
+        S, P = _scratch.tile(len(weights.pairs), many, spot.padded, wide, like)
+        if weights.tile(spot.queries, keys, out=S[:, :many, :wide]) is None:
+            columns.skip(keys)
+        else:
+            torch.exp2(S, out=P)
+            columns.add(keys, P)
+            rows.add(spot, keys, P, S)
+    columns.close(spot)
 
 
 def _up(number: int, unit: int) -> int:
@@ -82,17 +97,21 @@ def _up(number: int, unit: int) -> int:
     return -(-number // unit) * unit
 
 
-class _Scratch:
-    """Room for tiles, kept for each shape that occurs: fresh memory would cost as much as the arithmetic."""
+class _Scratch(threading.local):
+    """Room for tiles, kept from call to call: fresh memory would cost more than the arithmetic."""
 
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
-        self._tiles: dict[tuple[int, int, int, int], tuple[Tensor, Tensor]] = {}
+    def __init__(self) -> None:
+        self._tiles: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
-    def tile(self, pairs: int, queries: int, padded: int, keys: int) -> tuple[Tensor, Tensor]:
+    def tile(self, pairs: int, queries: int, padded: int, keys: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return room for logarithms, FLOOR where only padding is, and for weights; keys in whole blocks."""
-        shape = (pairs, queries, padded, keys)
+        shape = (pairs, queries, padded, keys, like.dtype, like.device)
         if shape not in self._tiles:
-            S = self._like.new_full((pairs, padded, _up(keys, BLOCK)), FLOOR)
+            if len(self._tiles) == _SHAPES_KEPT:
+                self._tiles.pop(next(iter(self._tiles)))
+            S = like.new_full((pairs, padded, _up(keys, BLOCK)), FLOOR)
             self._tiles[shape] = S, torch.empty_like(S)
         return self._tiles[shape]
+
+
+_scratch = _Scratch()
