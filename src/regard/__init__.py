@@ -3,6 +3,7 @@
 from regard.attend import Attended, attend, explain
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal, full, padding, window
+from regard.reports.report import Report, report
 from regard.watch.record import Record
 from regard.watch.site import Site
 from regard.watch.watching import watch
@@ -12,12 +13,14 @@ __all__ = [
     "Attention",
     "Mask",
     "Record",
+    "Report",
     "Site",
     "attend",
     "causal",
     "explain",
     "full",
     "padding",
+    "report",
     "watch",
     "window",
 ]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regard.engines.contract import Problem
 from regard.engines.log_weights import LogWeights, chunks, pair_chunks
+from regard.mechanisms.grid import Grid
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20
@@ -85,6 +86,38 @@ class Kept:
         parts = [torch.exp2(part.along(queries, queries + offset)) for _, part in self._chunks(1)]
         return self._shaped(torch.cat(parts))
 
+    @torch.no_grad()
+    def joined(self, query_groups: Tensor, key_groups: Tensor) -> Tensor:
+        """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
+
+        The weight on a group is the sum over its keys, that of a group the mean over its queries.
+
+        Args:
+            query_groups: (Nq,) number of each query's group, from 0; -1 for none.
+            key_groups: (Nk,) number of each key's group, from 0; -1 for none.
+        """
+        sizes, like = self.problem.sizes, self.lse
+        to_queries, to_keys = _membership(query_groups, like), _membership(key_groups, like)
+        to_queries = to_queries / to_queries.sum(0).clamp(min=1)
+        out = like.new_zeros((sizes.batch * sizes.heads, to_queries.shape[1], to_keys.shape[1]))
+        for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
+            index = torch.arange(queries.start, queries.stop, device=like.device)
+            for pairs, part in self._chunks(len(index)):
+                out[pairs] += to_queries[queries].T @ (torch.exp2(part.rows(index)) @ to_keys)
+        return self._shaped(out)
+
+    @torch.no_grad()
+    def visible(self) -> Tensor:
+        """Return how many keys each query may see, (B, 1 or H, Nq)."""
+        sizes, device = self.problem.sizes, self.lse.device
+        counts: list[Tensor] = []
+        for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
+            grid = Grid.of(range(sizes.batch * sizes.heads), queries, slice(0, sizes.keys), sizes, device)
+            allowed = self.problem.mask.allowed(grid)
+            shape = (sizes.batch * sizes.heads, queries.stop - queries.start, sizes.keys)
+            counts.append(allowed.expand(shape).sum(-1))
+        return self._shaped(torch.cat(counts, -1) if counts else self.lse.new_zeros((sizes.batch * sizes.heads, 0)))
+
     def _chunks(self, queries: int, keys: int | None = None) -> Iterator[tuple[slice, LogWeights]]:
         """Go through the (batch, head) pairs, as many at a time as make not too many weights."""
         sizes = self.problem.sizes
@@ -94,3 +127,10 @@ class Kept:
 
     def _shaped(self, tensor: Tensor) -> Tensor:
         return tensor.view(self.problem.sizes.batch, self.problem.sizes.heads, *tensor.shape[1:])
+
+
+def _membership(groups: Tensor, like: Tensor) -> Tensor:
+    """Return (positions, groups): 1 where a position belongs to a group."""
+    count = int(groups.max()) + 1 if groups.numel() else 0
+    numbers = torch.arange(count, device=like.device)
+    return (groups.to(like.device).unsqueeze(-1) == numbers).to(like.dtype)

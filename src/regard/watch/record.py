@@ -1,9 +1,8 @@
 """A record: all sites that were seen while a model was watched, and the receipt of what was covered."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor, nn
 
 from regard.engines.log_weights import log_sum_exp
@@ -13,7 +12,7 @@ from regard.errors import UnknownSiteError
 from regard.watch.calls import Call
 from regard.watch.coverage import Coverage, cover
 from regard.watch.kept import Kept
-from regard.watch.kind import kind_of
+from regard.watch.relation import relation
 from regard.watch.site import Site
 
 # Without `want`, queries and keys are kept for calls of at most this many positions.
@@ -24,9 +23,15 @@ class Record:
     """What was seen: `record.sites` in order, `record[path]`, `record[path, call]`, `record.coverage`."""
 
     def __init__(
-        self, model: nn.Module | None, want: frozenset[str] | None, cells: int, sets: dict[str, Tensor]
+        self,
+        model: nn.Module | None,
+        want: frozenset[str] | None,
+        cells: int,
+        sets: dict[str, Tensor],
+        on_site: Callable[[Site], None] | None = None,
     ) -> None:
         self.sites: list[Site] = []
+        self._on_site = on_site
         self._model, self._want, self._cells, self._sets = model, want, cells, sets
         self._paths = {} if model is None else {module: path for path, module in model.named_modules()}
         self._calls: Counter[str] = Counter()
@@ -78,6 +83,8 @@ class Record:
         path = self._paths[inside[-1]] if inside else ""
         self.sites.append(self._site(path, inside, call))
         self._calls[path] += 1
+        if self._on_site is not None:
+            self._on_site(self.sites[-1])
 
     def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Take in that a call could not be looked into."""
@@ -97,7 +104,7 @@ class Record:
         return Site(
             path=path,
             call=self._calls[path],
-            kind=kind_of(path, modules, problem),
+            kind=relation(path, modules, problem),
             sizes=problem.sizes,
             mask=problem.mask.kind,
             engine=call.engine,

@@ -116,6 +116,27 @@ class Site:
         """Return the weight (B, H, n) of each query i on key i + offset, for the i that have such a key."""
         return self._kept("diagonal").diagonal(offset)
 
+    def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
+        """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
+
+        The weight on a group is the sum over its keys, that of a group the mean over its queries.
+
+        Args:
+            query_groups: (Nq,) number of each query's group, from 0; -1 for none.
+            key_groups: (Nk,) number of each key's group, from 0; -1 for none.
+        """
+        queries, keys = (torch.as_tensor(g, dtype=torch.long) for g in (query_groups, key_groups))
+        if queries.shape != (self.sizes.queries,) or keys.shape != (self.sizes.keys,):
+            raise ShapeError(
+                f"joined: expected a group for each of {self.sizes.queries} queries and {self.sizes.keys} keys;"
+                f" got {tuple(queries.shape)} and {tuple(keys.shape)}"
+            )
+        return self._kept("joined").joined(queries, keys)
+
+    def visible(self) -> Tensor:
+        """Return how many keys each query may see, (B, H, Nq)."""
+        return self._kept("visible").visible()
+
     def weights(self) -> Tensor:
         """Return the whole matrix of weights (B, H, Nq, Nk), where it is small enough.
 

@@ -1,6 +1,6 @@
 """`watch`: a block in which every attention call of a model is looked into, and nothing else changes."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +11,7 @@ from regard.engines.statistics import STATISTICS, check_want
 from regard.errors import ShapeError, WatchError
 from regard.watch.intercept import intercepting
 from regard.watch.record import Record
+from regard.watch.site import Site
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def watch(
     want: Collection[str] | None = None,
     cells: int = CELLS,
     sets: Mapping[str, Sequence[int] | Tensor] | None = None,
+    on_site: Callable[[Site], None] | None = None,
 ) -> Iterator[Record]:
     """Watch a model: within the block, keep exact statistics of the weights of each of its attention calls.
 
@@ -34,6 +36,7 @@ def watch(
         cells: maps have at most this many rows and columns.
         sets: named sets of key positions, whose mass is kept as `site.mass(name)`; positions that a call does
             not have do not count.
+        on_site: called with each site as soon as it is observed, for progress.
 
     Raises:
         WantError: an unknown name in `want`.
@@ -47,7 +50,7 @@ def watch(
     named = {name: torch.as_tensor(keys, dtype=torch.long).reshape(-1) for name, keys in (sets or {}).items()}
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
-    record = Record(model, wanted, cells, named)
+    record = Record(model, wanted, cells, named, on_site)
     with intercepting(record):
         yield record
 

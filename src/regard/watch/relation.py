@@ -13,7 +13,7 @@ from regard.engines.contract import Problem
 _CROSS = re.compile(r"cross|enc_?dec|encoder_attn|multihead_attn", re.IGNORECASE)
 
 
-def kind_of(path: str, modules: Sequence[nn.Module], problem: Problem) -> Literal["self", "cross"]:
+def relation(path: str, modules: Sequence[nn.Module], problem: Problem) -> Literal["self", "cross"]:
     """Return "cross" where the innermost modules say so, or where there are more queries than keys.
 
     A module says so by an attribute `is_cross_attention`, or by its class or its last two names in the path. Fewer

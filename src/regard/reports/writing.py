@@ -1,0 +1,34 @@
+"""Files are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from regard.errors import ReportError
+
+
+def check_writable(path: Path) -> None:
+    """Raise ReportError where a file cannot be written, before the work that would fill it."""
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise ReportError(f"expected a file to write to; {path} is a folder")
+    if not folder.is_dir():
+        raise ReportError(f"cannot write {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ReportError(f"cannot write {path}: no permission")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a passing name beside its place, then move it there.
+
+    Raises:
+        ReportError: the path cannot be written.
+    """
+    check_writable(path)
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=".", delete=False) as file:
+            file.write(content)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
