@@ -1,5 +1,6 @@
 """`regard look`: run a text model over a text and show what every head attended to."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import torch
 import typer
 from rich.console import Console
 
-from regard.cli.model import TextModel, load
+from regard.cli.model import TextModel, load, quiet
 from regard.cli.text import read_text
 from regard.cli.words import axis_of
 from regard.engines.statistics import STATISTICS as KEPT
@@ -25,11 +26,16 @@ _GENERATED = 64
 def look(
     text: Annotated[str | None, typer.Argument(help='The text, or "-" for standard input.')] = None,
     file: Annotated[Path | None, typer.Option(help="Read the text from this file, UTF-8.")] = None,
-    model: Annotated[str | None, typer.Option(help="A folder or hub id; default: MiniLM-L6 of regard[demo].")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Encoder-decoders: the decoder's text; default: what the model generates.")
+    model: Annotated[
+        str | None, typer.Option(help="A folder or hub id; default: MiniLM-L6 of regard[demo].")
     ] = None,
-    layer: Annotated[int | None, typer.Option(help="The layer to show; default: of the head most worth reading.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Encoder-decoders: the decoder's text; default: what the model generates."),
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="The layer to show; default: of the head most worth reading.")
+    ] = None,
     head: Annotated[int | None, typer.Option(help="The head to show, likewise.")] = None,
     by: Annotated[str, typer.Option(help=f"What colours the grid: {', '.join(STATISTICS)}.")] = STATISTICS[0],
     words: Annotated[bool, typer.Option("--words/--tokens", help="Join the tokens of a word, or not.")] = True,
@@ -61,11 +67,17 @@ def look(
 
 def _outputs(html: Path | None, png: Path | None, json: Path | None) -> list[Path]:
     """Return the files to write, once it is certain that they can be written."""
-    endings = {"--html": (html, (".html",)), "--png": (png, (".png", ".svg", ".pdf")), "--json": (json, (".json",))}
+    endings = {
+        "--html": (html, (".html",)),
+        "--png": (png, (".png", ".svg", ".pdf")),
+        "--json": (json, (".json",)),
+    }
     for option, (path, allowed) in endings.items():
         if path is not None:
             if path.suffix.lower() not in allowed:
-                raise InputError(f"{option}: expected a file name that ends in {' or '.join(allowed)}; got {path.name!r}")
+                raise InputError(
+                    f"{option}: expected a file name that ends in {' or '.join(allowed)}; got {path.name!r}"
+                )
             format_of(path)
             check_writable(path)
     return [path for path, _ in endings.values() if path is not None]
@@ -79,16 +91,19 @@ def _look(
     max_tokens: int | None,
     layer: int | None,
     head: int | None,
-    say: Any,
+    say: Callable[[str], None],
 ) -> Report:
     source, inputs = _encoded(loaded, text, whole_words, max_tokens)
-    targets, decoder = None, {}
+    targets: Axis | None = None
+    decoder: dict[str, Any] = {}
     with torch.no_grad():
         if loaded.has_encoder_and_decoder:
             say("writing the decoder's side")
             targets, decoder = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
         elif target is not None:
-            raise InputError(f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder")
+            raise InputError(
+                f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder"
+            )
         say("running the model")
         with watch(
             loaded.model, want=(*KEPT, "rows"), on_site=lambda site: say(f"looked into {site.name}")
@@ -98,15 +113,27 @@ def _look(
         raise InputError(f"{loaded.name} shows no attention.\n{seen.coverage}")
     say("putting words together")
     facts = _facts(loaded, seen, source, targets)
-    return report(seen, source, target=targets, title=f"What {loaded.name} attended to", facts=facts, layer=layer, head=head)
+    return report(
+        seen,
+        source,
+        target=targets,
+        title=f"What {loaded.name} attended to",
+        facts=facts,
+        layer=layer,
+        head=head,
+    )
 
 
-def _encoded(loaded: TextModel, text: str, whole_words: bool, max_tokens: int | None) -> tuple[Axis, dict[str, Any]]:
+def _encoded(
+    loaded: TextModel, text: str, whole_words: bool, max_tokens: int | None
+) -> tuple[Axis, dict[str, Any]]:
     """Return the words of a text and the model's inputs."""
     tokenizer = loaded.tokenizer
     options = {} if max_tokens is None else {"truncation": True, "max_length": max_tokens}
     try:
-        encoding = tokenizer(text, return_tensors="pt", return_offsets_mapping=tokenizer.is_fast, verbose=False, **options)
+        encoding = tokenizer(
+            text, return_tensors="pt", return_offsets_mapping=tokenizer.is_fast, verbose=False, **options
+        )
     except (ValueError, OverflowError) as error:
         raise InputError(f"--max-tokens {max_tokens}: too few for this tokenizer ({error})") from error
     count = int(encoding["input_ids"].shape[1])
@@ -127,10 +154,14 @@ def _decoder_side(
 ) -> tuple[Axis, dict[str, Any]]:
     """Return the words on the decoder's side, shifted right as in training, and the inputs for them."""
     if target is None:
-        generated = loaded.model.generate(**inputs, max_new_tokens=_GENERATED, num_beams=1, do_sample=False)
+        room = _GENERATED if loaded.positions is None else min(_GENERATED, max(1, loaded.positions - 2))
+        with quiet():
+            generated = loaded.model.generate(**inputs, max_new_tokens=room, num_beams=1, do_sample=False)
         target = loaded.tokenizer.decode(generated[0], skip_special_tokens=True)
         if not target.strip():
-            raise InputError(f"{loaded.name} generates nothing for this text; hand in the decoder's side with --target")
+            raise InputError(
+                f"{loaded.name} generates nothing for this text; hand in the decoder's side with --target"
+            )
     axis, encoded = _encoded(loaded, target, whole_words, max_tokens)
     start = loaded.model.config.decoder_start_token_id
     if start is None:

@@ -50,7 +50,7 @@ def load(name: str | None) -> TextModel:
     except ImportError as error:
         raise InputError("looking into a model needs transformers: pip install 'regard[look]'") from error
     place = _demo() if name is None else name
-    with _quiet():
+    with quiet():
         config, tokenizer = _opened(transformers, place)
         encoder_decoder = getattr(config, "is_encoder_decoder", False)
         kind = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModel
@@ -89,8 +89,13 @@ def _weights(kind: Any, place: str) -> Any:
 
 def _unknown(place: str, error: Exception) -> str:
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    where = "the folder has no usable text model" if Path(place).is_dir() else "neither a folder nor a model on the hub"
-    return f"cannot load the model {place!r}: {where}. Expected a folder with config, weights and tokenizer, or an id ({first})"
+    where = (
+        "the folder has no usable text model" if Path(place).is_dir() else "neither a folder nor a model on the hub"
+    )
+    return (
+        f"cannot load the model {place!r}: {where}. Expected a folder with config, weights and tokenizer, or a hub"
+        f" id ({first})"
+    )
 
 
 def _positions(config: Any, tokenizer: Any) -> int | None:
@@ -106,8 +111,8 @@ def _positions(config: Any, tokenizer: Any) -> int | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep loading's progress bars, notes and warnings from the terminal; errors come as exceptions."""
+def quiet() -> Iterator[None]:
+    """Keep the library's progress bars, notes and warnings from the terminal; errors come as exceptions."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()

@@ -36,7 +36,12 @@ def _piece(tokenizer: Any, token: int, special: bool, text: str, span: list[int]
 
 
 def _joined(
-    encoding: Any, ids: list[int], pieces: list[str], special: list[bool], separators: tuple[int, ...], text: str
+    encoding: Any,
+    ids: list[int],
+    pieces: list[str],
+    special: list[bool],
+    separators: tuple[int, ...],
+    text: str,
 ) -> Axis:
     spans = encoding["offset_mapping"][0].tolist()
     numbers = encoding.word_ids(0)

@@ -141,7 +141,8 @@ class ColumnStatistics:
     def _pool(self, strip: Tensor) -> Tensor:
         """Return a strip with its keys in cells on an axis of their own, the last cell filled with zeros."""
         missing = -self._keys % self.key_cell
-        return torch.nn.functional.pad(strip, (0, missing)).unflatten(-1, (-1, self.key_cell))
+        padded = torch.nn.functional.pad(strip, (0, missing))
+        return padded.view(*strip.shape[:-1], -1, self.key_cell)
 
     def map(self, lead: tuple[int, int]) -> PooledMap | None:
         """Return the map with axes (B, H, rows, columns)."""

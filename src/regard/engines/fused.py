@@ -58,9 +58,7 @@ def _call(problem: Problem) -> Partial:
     sizes, scale = problem.sizes, problem.scale
     width = max(sizes.width, sizes.value_width)
     query, key, value = (pad(t, (0, width - t.shape[-1])) for t in (problem.query, problem.key, problem.value))
-    problem = replace(
-        problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, scale=scale)
-    )
+    problem = replace(problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, scale=scale))
     if _built_in(problem.mask):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
         lse = log_sum_exp(problem) if lse is None else lse

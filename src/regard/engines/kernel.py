@@ -44,7 +44,7 @@ class Catch(TorchDispatchMode):
     """While active, keeps the last fused attention operator that ran, in `caught`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.caught: Caught | None = None
 
     def __torch_dispatch__(

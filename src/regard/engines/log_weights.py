@@ -123,7 +123,10 @@ class LogWeights:
         if self.deep is not None:
             return self.rows(queries).gather(-1, keys.expand(len(self.pairs), -1).unsqueeze(-1)).squeeze(-1)
         S = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
-        mask, grid = self.problem.mask, Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device)
+        mask, grid = (
+            self.problem.mask,
+            Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device),
+        )
         if (bias := mask.bias(grid)) is not None:
             S = S + self.unit * bias.to(S.dtype)
         return S.masked_fill(~mask.allowed(grid), self.floor).squeeze(-1).clamp(min=self.floor)

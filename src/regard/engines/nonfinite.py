@@ -38,8 +38,7 @@ def clean(problem: Problem) -> Cleaned:
         return Cleaned(problem, None)
     bad_query, bad_key, bad_value = ((~torch.isfinite(t)).any(-1) for t in given)
     query, key, value = (
-        t.masked_fill(bad.unsqueeze(-1), 0.0)
-        for t, bad in zip(given, (bad_query, bad_key, bad_value), strict=True)
+        t.masked_fill(bad.unsqueeze(-1), 0.0) for t, bad in zip(given, (bad_query, bad_key, bad_value), strict=True)
     )
     bad_pair = bad_key | bad_value
     return Cleaned(replace(problem, query=query, key=key, value=value), _poisoned(problem, bad_query, bad_pair))

@@ -41,7 +41,10 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
     if not wanted:
         return Statistics()
     cell = (math.ceil(max(1, sizes.queries) / cells), math.ceil(max(1, sizes.keys) / cells))
-    pairs, like = sizes.batch * sizes.heads, problem.query.new_empty(0, dtype=compute_dtype(problem.query.dtype))
+    pairs, like = (
+        sizes.batch * sizes.heads,
+        problem.query.new_empty(0, dtype=compute_dtype(problem.query.dtype)),
+    )
     rows = RowStatistics(wanted, pairs, sizes.queries, like)
     columns = ColumnStatistics(wanted, pairs, sizes.queries, sizes.keys, cell, like)
     _stream(problem, lse, rows, columns, like)

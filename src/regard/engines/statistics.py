@@ -1,6 +1,6 @@
 """Statistics of attention weights as plain values, and the names by which they are asked for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from torch import Tensor
@@ -74,8 +74,3 @@ def check_want(want: Collection[str], known: Collection[str]) -> frozenset[str]:
     if unknown := sorted(set(want) - set(known)):
         raise WantError(f"want: expected names out of {', '.join(sorted(known))}; got {', '.join(unknown)}")
     return frozenset(want)
-
-
-def as_mapping(statistics: Statistics) -> Mapping[str, Tensor | Distance | PooledMap | None]:
-    """Return the statistics by name."""
-    return {name: getattr(statistics, name) for name in STATISTICS}

@@ -42,7 +42,9 @@ class Grid:
         )
 
     @classmethod
-    def of(cls, pairs: range, queries: Tensor | slice, keys: Tensor | slice, sizes: Sizes, device: torch.device) -> "Grid":
+    def of(
+        cls, pairs: range, queries: Tensor | slice, keys: Tensor | slice, sizes: Sizes, device: torch.device
+    ) -> "Grid":
         """Return the positions of some (batch, head) pairs, numbered b * H + h: axes (pairs, queries, keys)."""
         pair = torch.arange(pairs.start, pairs.stop, device=device).view(-1, 1, 1)
         ranges = (queries, keys) if isinstance(queries, slice) and isinstance(keys, slice) else None
@@ -68,7 +70,9 @@ class Grid:
     def _read_slices(self, table: Tensor) -> Tensor:
         """Slice positions first, as views, so that only the pairs asked for are copied, if any."""
         queries, keys = self.slices or (slice(None), slice(None))
-        part = table[:, :, queries if table.shape[2] > 1 else slice(None), keys if table.shape[3] > 1 else slice(None)]
+        part = table[
+            :, :, queries if table.shape[2] > 1 else slice(None), keys if table.shape[3] > 1 else slice(None)
+        ]
         batch, head = self.batch.flatten(), self.head.flatten()
         if part.shape[1] > 1:
             return part[batch if part.shape[0] > 1 else torch.zeros_like(batch), head]

@@ -44,7 +44,7 @@ class Mask(ABC):
         """Say what is left of a region; PARTIAL is always a right answer, the others let it be skipped."""
         return Tile.PARTIAL
 
-    def check(self, sizes: Sizes) -> None:
+    def check(self, sizes: Sizes) -> None:  # noqa: B027  # most masks fit every call
         """Raise MaskError where this mask does not fit a call of these sizes."""
 
     @property
@@ -408,5 +408,3 @@ def _aligned(align: Align) -> Align:
     if align not in ("first", "last"):
         raise MaskError(f'align: expected "first" or "last"; got {align!r}')
     return align
-
-

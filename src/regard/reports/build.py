@@ -1,4 +1,4 @@
-"""From a record to a report: which sites belong together, whose words they attend over, which head to show first."""
+"""From a record to a report: which sites belong together, over whose words, and which head to show first."""
 
 import math
 from collections.abc import Sequence
@@ -101,14 +101,17 @@ def _pooled(words: Axis) -> Axis:
 
 
 def _group(
-    name: str, sites: Sequence[Site], queries: Axis, keys: Axis, item: int, layer: int | None, head: int | None
+    name: str,
+    sites: Sequence[Site],
+    queries: Axis,
+    keys: Axis,
+    item: int,
+    layer: int | None,
+    head: int | None,
 ) -> GroupPanel:
     layers = tuple(_layer(number, site, queries, keys, item) for number, site in enumerate(sites))
     chosen = [
-        panel
-        for row in layers
-        for panel in row
-        if layer in (None, panel.layer) and head in (None, panel.head)
+        panel for row in layers for panel in row if layer in (None, panel.layer) and head in (None, panel.head)
     ]
     if not chosen:
         raise ReportError(

@@ -23,7 +23,7 @@ def as_json(title: str, facts: Sequence[str], groups: Sequence[GroupPanel], cove
         "coverage": coverage.splitlines(),
         "groups": [_group(group) for group in groups],
     }
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _group(group: GroupPanel) -> dict[str, Any]:

@@ -84,10 +84,10 @@ class Link:
 
 
 def strongest_links(group: GroupPanel, head: HeadPanel, count: int) -> list[Link]:
-    """Return the largest weights of a head between two different words that are not special."""
+    """Return the largest weights of a head between two different words, special ones and punctuation left out."""
     weights = head.weights.clone()
-    weights[[i for i, special in enumerate(group.queries.special) if special]] = 0
-    weights[:, [i for i, special in enumerate(group.keys.special) if special]] = 0
+    weights[_without_letters(group.queries)] = 0
+    weights[:, _without_letters(group.keys)] = 0
     if group.queries is group.keys:
         weights.fill_diagonal_(0)
     best = weights.flatten().topk(min(count, weights.numel()))
@@ -97,3 +97,8 @@ def strongest_links(group: GroupPanel, head: HeadPanel, count: int) -> list[Link
         for place, weight in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         if weight > 0
     ]
+
+
+def _without_letters(words: Axis) -> list[int]:
+    pairs = zip(words.words, words.special, strict=True)
+    return [i for i, (word, special) in enumerate(pairs) if special or not any(map(str.isalnum, word))]

@@ -3,7 +3,8 @@
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from regard.errors import ReportError
 from regard.reports.panels import Axis, GroupPanel, HeadPanel
@@ -38,7 +39,7 @@ def as_picture(title: str, groups: Sequence[GroupPanel], kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _thumbnails(figure, group: GroupPanel) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _thumbnails(figure: Any, group: GroupPanel) -> None:
     figure.suptitle(f"{group.name}: all heads", fontsize=10)
     axes = figure.subplots(len(group.layers), len(group.layers[0]), squeeze=False)
     for row, layer in zip(axes, group.layers, strict=True):
@@ -51,7 +52,7 @@ def _thumbnails(figure, group: GroupPanel) -> None:  # type: ignore[no-untyped-d
                 edge.set(color="tab:red" if head is group.shown else "none", linewidth=1.5)
 
 
-def _large(figure, group: GroupPanel, head: HeadPanel) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _large(figure: Any, group: GroupPanel, head: HeadPanel) -> None:
     place = figure.subplots()
     image = place.imshow(_visible(head), cmap=_SCALE, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     place.set_title(f"{head.title}: rows attend to columns", fontsize=10)
@@ -62,13 +63,13 @@ def _large(figure, group: GroupPanel, head: HeadPanel) -> None:  # type: ignore[
     bar.ax.set_yticklabels([f"{t:g}" for t in ticks], fontsize=7)
 
 
-def _label(set_ticks, words: Axis, rotation: int) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _label(set_ticks: Callable[..., Any], words: Axis, rotation: int) -> None:
     step = math.ceil(len(words.words) / _MOST_LABELS)
     places = range(0, len(words.words), step)
     labels = [words.words[i][:24] for i in places]
     set_ticks(list(places), labels, fontsize=7 if len(labels) <= 40 else 5, rotation=rotation, parse_math=False)
 
 
-def _visible(head: HeadPanel):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _visible(head: HeadPanel) -> Any:
     """Return the square root of the weights, so that small ones can be told from none."""
     return head.weights.clamp(0, 1).sqrt().numpy()

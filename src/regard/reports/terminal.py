@@ -29,7 +29,11 @@ _MOST_STRIP_WORDS = 400
 
 
 def as_text(
-    title: str, facts: Sequence[str], groups: Sequence[GroupPanel], coverage: str, by: str = "relative_entropy"
+    title: str,
+    facts: Sequence[str],
+    groups: Sequence[GroupPanel],
+    coverage: str,
+    by: str = "relative_entropy",
 ) -> RenderableType:
     """Return what rich prints: the whole report."""
     parts: list[RenderableType] = [Text(title, style="bold"), *(Text(fact, style="dim") for fact in facts)]

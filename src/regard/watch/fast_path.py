@@ -42,7 +42,8 @@ def fast_path_call(name: str, args: tuple[Any, ...]) -> Call:
 
 def _heads(tensor: Tensor, heads: int) -> Tensor:
     """Return (B, N, H * D) as (B, H, N, D)."""
-    return tensor.detach().unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, positions, _ = tensor.shape
+    return tensor.detach().view(batch, positions, heads, -1).transpose(1, 2)
 
 
 def _forbidden(mask: Tensor, mask_type: int) -> Tensor:

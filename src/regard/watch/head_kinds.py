@@ -79,7 +79,13 @@ def head_kinds(site: Site, separators: Sequence[int] = (), item: int = 0) -> lis
     entropy = site.entropy[item]
     relative = (entropy / _even(site, item).clamp(min=1e-9)).clamp(0, 1).mean(-1)
     return [
-        _judge(site, head, {name: float(share[head]) for name, share in shares.items()}, entropy, float(relative[head]))
+        _judge(
+            site,
+            head,
+            {name: float(share[head]) for name, share in shares.items()},
+            entropy,
+            float(relative[head]),
+        )
         for head in range(site.sizes.heads)
     ]
 

@@ -122,4 +122,4 @@ class Record:
 
 def _within(keys: Tensor, count: int, like: Tensor) -> Tensor:
     """Return those positions of a set that a call has."""
-    return keys[keys < count].to(device=like.device, dtype=torch.long)
+    return keys[keys < count].to(device=like.device, dtype=keys.dtype)

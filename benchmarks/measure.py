@@ -1,0 +1,52 @@
+"""How the benchmarks measure: candidates take turns in one process for time, and a process each for memory."""
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import torch
+
+
+def medians(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each candidate over rounds in which all take turns, after one warm-up."""
+    for run in candidates.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in times.items()}
+
+
+def peak_megabytes(module: str, *arguments: str) -> float:
+    """Return the peak memory of a process of its own, as it prints it itself."""
+    command = [sys.executable, "-m", module, *arguments]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(printed.split()[-1])
+
+
+def own_peak_megabytes() -> float:
+    """Return the peak memory of this process so far."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def machine() -> str:
+    """Return what measures: processor, threads, versions."""
+    return (
+        f"{platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()},"
+        f" Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def rounds_for(run: Callable[[], object], seconds: float) -> int:
+    """Return how often a candidate can run within some seconds, at least 3 and at most 31 times."""
+    start = time.perf_counter()
+    run()
+    return max(3, min(31, int(seconds / max(1e-9, time.perf_counter() - start))))
