@@ -135,11 +135,11 @@ NOBODY = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in MASKS if "booleans" not in name and name != "numbers"])
+@pytest.mark.parametrize(
+    "name", [name for name in MASKS if name.split()[0] not in ("booleans", "numbers", "either")]
+)
 @pytest.mark.parametrize("sizes", NOBODY.values(), ids=NOBODY)
 def test_an_axis_may_have_no_positions(name, sizes):
-    if name == "either":
-        pytest.skip("holds a table")
     assert expanded(MASKS[name][0](sizes), sizes).shape == whole(sizes)
 
 

@@ -4,14 +4,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dense
 import pytest
 import torch
 import transformers
-from models import FAMILIES, TOKENS, minilm_folder
 from torch import Tensor, nn
 
 from regard import Record, watch
+from tests import dense
+from tests.models import FAMILIES, TOKENS, minilm_folder
 
 TEXTS = sorted((Path(__file__).parent / "texts").glob("*.txt"))
 

@@ -93,7 +93,10 @@ class _Seam(TorchFunctionMode):
         """Run one of torch's whole-layer operators and tell the sinks of the attention inside."""
         results = func(*args)
         if get_ident() == self._thread:
-            self._tell(args[0], lambda: fast_path_call(name, args))
+            # The operator of a layer passes over the module that would have made the call.
+            layer = self._modules[-1] if self._modules else None
+            inner = (layer.self_attn,) if isinstance(layer, nn.TransformerEncoderLayer) else ()
+            self._tell(args[0], lambda: fast_path_call(name, args), inner)
         return results
 
     def _announced(self, announcement: Announcement) -> None:
@@ -101,9 +104,9 @@ class _Seam(TorchFunctionMode):
         problem, partial = announcement.problem, announcement.partial
         self._tell(problem.query, lambda: Call(problem, partial.lse, announcement.engine, 0.0))
 
-    def _tell(self, query: Tensor, make: Callable[[], Call]) -> None:
+    def _tell(self, query: Tensor, make: Callable[[], Call], inner: tuple[nn.Module, ...] = ()) -> None:
         """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
-        modules = tuple(self._modules)
+        modules = (*self._modules, *inner)
         reason = unreadable(query)
         if reason is not None:
             for sink in self.sinks:

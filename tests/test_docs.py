@@ -1,0 +1,104 @@
+"""The docs are true: their code runs, their links lead somewhere, their options and numbers are the program's."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+from typer.main import get_command
+
+import regard
+from regard.cli import app
+from regard.engines import choose
+from regard.engines.statistics import STATISTICS
+from regard.reports.build import MOST_WORDS
+from regard.watch import head_kinds, record, site
+from tests.demo import needs_demo
+
+ROOT = Path(regard.__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LOOKING = (ROOT / "docs/looking.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            path, _, anchor = target.partition("#")
+            aim = page.parent / path if path else page
+            assert aim.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in headings(aim)
+
+
+def headings(page):
+    lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_the_python_of_the_readme_runs(tmp_path):
+    code = "\n".join(blocks(README, "python"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([1, 4, 9])" in done.stdout
+    assert "torch.Size([1, 8, 1024, 64]) fused" in done.stdout
+    assert (tmp_path / "seen.html").is_file()
+
+
+def test_the_commands_of_the_readme_exist():
+    lines = [line for block in blocks(README, "console") for line in block.splitlines()]
+    make = {line.split()[2] for line in lines if line.startswith("$ make")}
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert make <= targets
+    known = {option for parameter in get_command(app).commands["look"].params for option in parameter.opts}
+    known |= {
+        option for parameter in get_command(app).commands["look"].params for option in parameter.secondary_opts
+    }
+    used = set(re.findall(r" (--[\w-]+)", "\n".join(line for line in lines if "regard look" in line)))
+    assert used <= known
+
+
+@needs_demo
+@pytest.mark.slow
+def test_the_first_command_of_the_readme_works(tmp_path):
+    line = next(line for block in blocks(README, "console") for line in block.splitlines() if "regard look" in line)
+    program = Path(sys.executable).parent / "regard"
+    done = subprocess.run(
+        [program, "look", re.search('"(.*)"', line)[1]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "72 heads" in done.stdout
+
+
+def test_the_numbers_of_the_docs_are_the_programs():
+    assert f"at most {record.KEEP_LENGTH:,} positions" in LOOKING
+    assert f"at most {site.DENSE_LIMIT:,} numbers" in LOOKING
+    assert f"more than {MOST_WORDS} words" in LOOKING
+    assert f"is at least {head_kinds.DOMINANT}" in LOOKING
+    assert f"at least {head_kinds.MOSTLY_LOCAL} of the weight lies within {head_kinds.LOCAL} positions" in LOOKING
+    assert f"at least {head_kinds.BROAD} of that of even" in LOOKING
+    assert f"below {choose.DENSE_LIMIT >> 20} MiB" in (ROOT / "docs/attend.md").read_text(encoding="utf-8")
+
+
+def test_every_statistic_and_mask_is_documented():
+    attend = (ROOT / "docs/attend.md").read_text(encoding="utf-8")
+    assert all(f"`{name}" in LOOKING for name in STATISTICS)
+    assert all(f"`{name}(" in attend for name in ("full", "causal", "window", "padding"))
+
+
+def test_every_field_of_the_json_file_is_documented(tmp_path):
+    with regard.watch() as seen:
+        F.scaled_dot_product_attention(*torch.randn(3, 1, 1, 3, 4))
+    content = json.loads(regard.report(seen, ["a", "b", "c"]).save(tmp_path / "a.json").read_text(encoding="utf-8"))
+    group = content["groups"][0]
+    fields = {*content, *group, *group["heads"][0], *group["heads"][0]["links"][0]}
+    page = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    assert not {field for field in fields if f"`{field}`" not in page}
