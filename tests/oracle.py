@@ -87,14 +87,18 @@ def statistics(weights: Tensor, cells: int = 64) -> DenseStatistics:
 
 
 def _pooled(P: Tensor, cells: int) -> tuple[Tensor, Tensor, int, int]:
-    """Return mean and maximum of each cell, one cell after the other, and how many positions a cell spans."""
+    """Return mean and maximum of each cell, and how many queries and keys a cell spans."""
     *lead, queries, keys = P.shape
     high, wide = (max(1, math.ceil(positions / cells)) for positions in (queries, keys))
-    rows, columns = math.ceil(queries / high), math.ceil(keys / wide)
-    mean, largest = P.new_zeros(*lead, rows, columns), P.new_zeros(*lead, rows, columns)
-    for row in range(rows):
-        for column in range(columns):
-            cell = P[..., row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-            mean[..., row, column] = cell.mean((-2, -1))
-            largest[..., row, column] = cell.amax((-2, -1))
+    rows, columns = _ranges(queries, high), _ranges(keys, wide)
+    mean, largest = P.new_zeros(*lead, len(rows), len(columns)), P.new_zeros(*lead, len(rows), len(columns))
+    for row, strip in enumerate(rows):
+        mean_of_keys, largest_of_keys = P[..., strip, :].mean(-2), P[..., strip, :].amax(-2)
+        for column, part in enumerate(columns):
+            mean[..., row, column] = mean_of_keys[..., part].mean(-1)
+            largest[..., row, column] = largest_of_keys[..., part].amax(-1)
     return mean, largest, high, wide
+
+
+def _ranges(positions: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, positions, size)]

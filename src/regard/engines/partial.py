@@ -11,6 +11,7 @@ calculation for softmax"; Rabe & Staats 2021, "Self-attention does not need O(n^
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from regard.shapes import Sizes, compute_dtype
@@ -25,8 +26,8 @@ class Partial:
         lse: (B, H, Nq), natural log-sum-exp of the scores; -inf where a query sees none of these keys.
     """
 
-    output: Tensor
-    lse: Tensor
+    output: Float[Tensor, "B H Nq Dv"]
+    lse: Float[Tensor, "B H Nq"]
 
     @classmethod
     def nothing(cls, sizes: Sizes, like: Tensor) -> "Partial":

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 
+from jaxtyping import Float
 from torch import Tensor
 
 from regard.errors import WantError
@@ -18,8 +19,8 @@ class Distance:
         spread: (B, H, Nq), weighted standard deviation of the key position, resolved to 0.01. NaN likewise.
     """
 
-    mean: Tensor
-    spread: Tensor
+    mean: Float[Tensor, "B H Nq"]
+    spread: Float[Tensor, "B H Nq"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,8 @@ class PooledMap:
         key_cell: how many keys a cell spans (the last column may span fewer).
     """
 
-    mean: Tensor
-    max: Tensor
+    mean: Float[Tensor, "B H rows columns"]
+    max: Float[Tensor, "B H rows columns"]
     query_cell: int
     key_cell: int
 
@@ -52,11 +53,11 @@ class Statistics:
         map: the matrix, pooled to cells.
     """
 
-    entropy: Tensor | None = None
-    received: Tensor | None = None
-    received_max: Tensor | None = None
+    entropy: Float[Tensor, "B H Nq"] | None = None
+    received: Float[Tensor, "B H Nk"] | None = None
+    received_max: Float[Tensor, "B H Nk"] | None = None
     distance: Distance | None = None
-    first: Tensor | None = None
+    first: Float[Tensor, "B H Nq"] | None = None
     map: PooledMap | None = None
 
 

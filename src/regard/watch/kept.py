@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.engines.contract import Problem
@@ -23,8 +24,8 @@ class TopKeys:
         weights: (B, H, Nq, k), 0 there.
     """
 
-    keys: Tensor
-    weights: Tensor
+    keys: Int[Tensor, "B H Nq k"]
+    weights: Float[Tensor, "B H Nq k"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Kept:
     """
 
     problem: Problem
-    lse: Tensor
+    lse: Float[Tensor, "B H Nq"]
 
     @classmethod
     def of(cls, problem: Problem, lse: Tensor) -> "Kept":
@@ -46,7 +47,7 @@ class Kept:
         return cls(replace(problem, query=problem.query.clone(), key=problem.key.clone(), value=value), lse)
 
     @torch.no_grad()
-    def rows(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+    def rows(self, queries: Int[Tensor, " n"], keys: Int[Tensor, " m"] | None = None) -> Float[Tensor, "B H n m"]:
         """Return the weights (B, H, n, m) of chosen queries on chosen keys (default: all)."""
         parts = [torch.exp2(weights.rows(queries, keys)) for _, weights in self._chunks(len(queries))]
         return self._shaped(torch.cat(parts) if parts else self.lse.new_zeros((0, len(queries), 0)))
