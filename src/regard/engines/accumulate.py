@@ -41,7 +41,6 @@ class RowStatistics:
 
         self.entropy, self.first = rows("entropy"), rows("first")
         self._moments = like.new_zeros((pairs, queries, 3), dtype=torch.float64) if "distance" in want else None
-        self._sums: dict[int, Tensor] = {}
 
     def add(self, spot: Spot, keys: slice, P: Tensor, S: Tensor) -> None:
         """Take in a tile of weights P and their base-2 logarithms S, both padded to whole blocks; uses P up."""
@@ -50,20 +49,11 @@ class RowStatistics:
             self.first[spot.pairs, spot.queries] = P[:, :queries, 0]
         if self._moments is not None:
             blocks = P.shape[-1] // BLOCK
-            within = (P @ self._block_sums(blocks, P))[:, :queries].double()
+            within = (P @ _block_sums(blocks, P.dtype, P.device))[:, :queries].double()
             self._moments[spot.pairs, spot.queries] += within @ _shift(keys.start, blocks, P.device)
         if self.entropy is not None:
             part = P.mul_(S).sum(-1)[:, :queries]
             self.entropy[spot.pairs, spot.queries].sub_(part, alpha=math.log(2))
-
-    def _block_sums(self, blocks: int, like: Tensor) -> Tensor:
-        """Return the matrix that takes weights to each block's mass, first and second moment."""
-        if blocks not in self._sums:
-            offset = torch.arange(BLOCK, dtype=like.dtype, device=like.device) - (BLOCK - 1) / 2
-            powers = torch.stack([torch.ones_like(offset), offset, offset.square()], -1)
-            sums = torch.block_diag(*[powers] * blocks)
-            self._sums[blocks] = torch.nn.functional.pad(sums, (0, -3 * blocks % _LANES))
-        return self._sums[blocks]
 
     def distance(self, lead: tuple[int, int]) -> Distance | None:
         """Return the distances with axes (B, H, Nq)."""
@@ -74,6 +64,15 @@ class RowStatistics:
         spread = (second / mass - mean.square()).clamp(min=0).sqrt()
         offset = mean - torch.arange(mean.shape[-1], device=mean.device)
         return Distance(*(t.to(self._dtype).view(*lead, t.shape[-1]) for t in (offset, spread)))
+
+
+@lru_cache(maxsize=64)
+def _block_sums(blocks: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix that takes weights to each block's mass, first and second moment."""
+    offset = torch.arange(BLOCK, dtype=dtype, device=device) - (BLOCK - 1) / 2
+    powers = torch.stack([torch.ones_like(offset), offset, offset.square()], -1)
+    sums = torch.block_diag(*[powers] * blocks)
+    return torch.nn.functional.pad(sums, (0, -3 * blocks % _LANES))
 
 
 @lru_cache(maxsize=4096)
@@ -141,7 +140,7 @@ class ColumnStatistics:
     def _pool(self, strip: Tensor) -> Tensor:
         """Return a strip with its keys in cells on an axis of their own, the last cell filled with zeros."""
         missing = -self._keys % self.key_cell
-        padded = torch.nn.functional.pad(strip, (0, missing))
+        padded = torch.nn.functional.pad(strip, (0, missing)) if missing else strip
         return padded.view(*strip.shape[:-1], -1, self.key_cell)
 
     def map(self, lead: tuple[int, int]) -> PooledMap | None:

@@ -40,14 +40,15 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
     wanted, sizes = check_want(want, STATISTICS), problem.sizes
     if not wanted:
         return Statistics()
-    cell = (math.ceil(max(1, sizes.queries) / cells), math.ceil(max(1, sizes.keys) / cells))
+    cell = (max(1, math.ceil(sizes.queries / cells)), max(1, math.ceil(sizes.keys / cells)))
     pairs, like = (
         sizes.batch * sizes.heads,
         problem.query.new_empty(0, dtype=compute_dtype(problem.query.dtype)),
     )
     rows = RowStatistics(wanted, pairs, sizes.queries, like)
     columns = ColumnStatistics(wanted, pairs, sizes.queries, sizes.keys, cell, like)
-    _stream(problem, lse, rows, columns, like)
+    if sizes.pairs:
+        _stream(problem, lse, rows, columns, like)
     lead = (sizes.batch, sizes.heads)
 
     def shaped(tensor: Tensor | None) -> Tensor | None:

@@ -36,7 +36,8 @@ class Coverage:
     Attributes:
         calls: how many attention calls were seen.
         paths: the modules that made them, in order of their first call.
-        unseen: modules that look like attention, by class or name, and were not seen.
+        unseen: modules that look like attention, by class or name, and were not seen, and modules whose calls
+            could not be looked into.
     """
 
     calls: int
@@ -48,37 +49,47 @@ class Coverage:
         if not self.calls and not self.unseen:
             lines.append("no module looks like attention by its class or name")
         if self.unseen:
-            lines.append(f"not seen: {_count(len(self.unseen), 'module')} that look like attention")
+            lines.append(f"not seen: {len(self.unseen)}")
         return "\n".join([*lines, *(f"  {each}" for each in self.unseen)])
 
 
 def cover(
-    model: nn.Module | None,
+    paths: Mapping[nn.Module, str],
     seen: Mapping[str, int],
     at_work: Collection[nn.Module],
     entered: Collection[nn.Module],
-    missed: Mapping[nn.Module, str],
+    missed: Mapping[nn.Module | None, str],
 ) -> Coverage:
     """Return the receipt.
 
     Args:
-        model: what was watched.
+        paths: the modules of the watched model, and their paths.
         seen: number of calls by path.
         at_work: modules at work during a call that was seen.
         entered: modules whose forward was entered.
-        missed: modules during whose forward a call came by that could not be looked into, and why.
+        missed: modules (None: outside of all) that made a call that could not be looked into, and why.
     """
-    unseen: list[Unseen] = []
+    unseen = [_missed("(no module)", "call", missed[None])] if None in missed else []
     reported: list[str] = []
-    named = [] if model is None else list(model.named_modules())
-    for path, module in reversed(named):
-        inside = any(inner.startswith(f"{path}." if path else "") for inner in reported)
-        if module in at_work or inside or not _looks_like_attention(path, module):
+    for module, path in reversed(list(paths.items())):
+        if module in missed:
+            unseen.append(_missed(path, type(module).__name__, missed[module]))
+        elif (
+            module not in at_work
+            and _looks_like_attention(path, module)
+            and not any(inner.startswith(f"{path}." if path else "") for inner in reported)
+        ):
+            reason, advice = _why(module, module in entered)
+            unseen.append(Unseen(path, type(module).__name__, reason, advice))
+        else:
             continue
         reported.append(path)
-        reason, advice = _why(module, module in entered, missed.get(module))
-        unseen.append(Unseen(path, type(module).__name__, reason, advice))
     return Coverage(sum(seen.values()), tuple(seen), tuple(reversed(unseen)))
+
+
+def _missed(path: str, class_name: str, reason: str) -> Unseen:
+    advice = "use TransformerEncoder(..., enable_nested_tensor=False)" if "nested" in reason else ""
+    return Unseen(path, class_name, f"a call came by, but {reason}", advice)
 
 
 def _looks_like_attention(path: str, module: nn.Module) -> bool:
@@ -89,12 +100,9 @@ def _looks_like_attention(path: str, module: nn.Module) -> bool:
     return bool(_LOOKS_LIKE_ATTENTION.search(own_name)) and any(True for _ in module.children())
 
 
-def _why(module: nn.Module, entered: bool, missed: str | None) -> tuple[str, str]:
+def _why(module: nn.Module, entered: bool) -> tuple[str, str]:
     if not entered:
         return "its forward did not run", ""
-    if missed is not None:
-        advice = "use TransformerEncoder(..., enable_nested_tensor=False)" if "nested" in missed else ""
-        return f"a call came by, but {missed}", advice
     implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
     if implementation not in (None, "sdpa"):
         return (

@@ -1,7 +1,7 @@
 """A record: all sites that were seen while a model was watched, and the receipt of what was covered."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ class Record:
     def __init__(
         self,
         model: nn.Module | None,
+        paths: Mapping[nn.Module, str],
         want: frozenset[str] | None,
         cells: int,
         sets: dict[str, Tensor],
@@ -33,11 +34,11 @@ class Record:
         self.sites: list[Site] = []
         self._on_site = on_site
         self._model, self._want, self._cells, self._sets = model, want, cells, sets
-        self._paths = {} if model is None else {module: path for path, module in model.named_modules()}
+        self._paths = paths
         self._calls: Counter[str] = Counter()
         self._at_work: set[nn.Module] = set()
         self._entered: set[nn.Module] = set()
-        self._missed: dict[nn.Module, str] = {}
+        self._missed: dict[nn.Module | None, str] = {}
 
     def __getitem__(self, key: str | tuple[str, int]) -> Site:
         """Return the site of a path, or of a path and a call's number.
@@ -63,7 +64,7 @@ class Record:
     @property
     def coverage(self) -> Coverage:
         """The receipt: what was seen, what not, why, and what to do."""
-        return cover(self._model, dict(self._calls), self._at_work, self._entered, self._missed)
+        return cover(self._paths, dict(self._calls), self._at_work, self._entered, self._missed)
 
     def __str__(self) -> str:
         lines = [
@@ -88,7 +89,9 @@ class Record:
 
     def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Take in that a call could not be looked into."""
-        self._missed.update({module: reason for module in modules if module in self._paths})
+        inside = [module for module in modules if module in self._paths]
+        if inside or self._model is None:
+            self._missed[inside[-1] if inside else None] = reason
 
     def entered(self, module: nn.Module) -> None:
         """Take in that a module ran."""

@@ -42,21 +42,21 @@ def watch(
         WantError: an unknown name in `want`.
         WatchError: the model is compiled.
     """
-    if model is not None:
-        _refuse_compiled(model)
+    paths = {} if model is None else {module: path for path, module in model.named_modules()}
+    _refuse_compiled(paths)
     if cells < 1:
         raise ShapeError(f"cells: expected at least 1; got {cells}")
     wanted = None if want is None else check_want(want, (*STATISTICS, "rows"))
     named = {name: torch.as_tensor(keys, dtype=torch.long).reshape(-1) for name, keys in (sets or {}).items()}
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
-    record = Record(model, wanted, cells, named, on_site)
+    record = Record(model, paths, wanted, cells, named, on_site)
     with intercepting(record):
         yield record
 
 
-def _refuse_compiled(model: nn.Module) -> None:
-    for path, module in model.named_modules():
+def _refuse_compiled(paths: Mapping[nn.Module, str]) -> None:
+    for module, path in paths.items():
         if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
             raise WatchError(
                 f"expected a model that runs in Python; {path or 'the model'} is compiled by torch.compile, whose"
