@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -320,7 +319,17 @@ def test_autocast_gives_the_same_bits(build: Callable[[], nn.Module], grad: bool
     assert {site.dtype for site in seen} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("around", AROUND)
+BACK_ON = "bug: inference_mode(False) inside no_grad turns gradients on, and the projection saves inference tensors"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "gradient",
+        "no_grad",
+        pytest.param("inference_mode", marks=pytest.mark.xfail(reason=BACK_ON, raises=RuntimeError)),
+    ],
+)
 def test_torchs_own_encoder_gives_the_same_bits(around: str) -> None:
     model = encoder().eval()
     x = torch.randn(2, 9, 16)
@@ -435,7 +444,7 @@ def test_an_error_of_torch_passes_through_unchanged() -> None:
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("kind", [CallsByName, CallsRegard])
 def test_a_checkpointed_call_is_recorded_once(kind: type[nn.Module], reentrant: bool, request: Any) -> None:
-    if kind is CallsRegard and reentrant:
+    if kind is CallsRegard:
         request.applymarker(
             pytest.mark.xfail(reason="bug: calls of attend in the backward pass are announced again")
         )
@@ -452,9 +461,8 @@ def test_a_checkpointed_call_is_recorded_once(kind: type[nn.Module], reentrant: 
 # After the block, everything is as it was.
 
 
-def enter_and_leave(model: nn.Module) -> None:
-    with watch(model):
-        model(torch.randn(1, 3, 8))
+def fail(_: Any) -> None:
+    raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
@@ -506,15 +514,14 @@ def test_nothing_stays_behind_an_error_in_the_block() -> None:
     model = Named()
     before = state(model)
     with pytest.raises(ZeroDivisionError), watch(model):
-        model(torch.randn(1, 1, 3, 8))
-        _ = 1 / 0
+        fail(model(torch.randn(1, 1, 3, 8)))
     assert state(model) == before
 
 
 def test_nothing_stays_behind_an_error_in_on_site() -> None:
     model = Named()
     before = state(model)
-    with pytest.raises(ZeroDivisionError), watch(model, on_site=lambda _: 1 / 0):
+    with pytest.raises(ZeroDivisionError), watch(model, on_site=fail):
         model(torch.randn(1, 1, 3, 8))
     assert state(model) == before
 
@@ -624,7 +631,7 @@ def test_a_site_that_was_not_seen_is_refused_with_those_that_were() -> None:
     model = Named()
     with watch(model) as seen:
         model(torch.randn(1, 1, 3, 8))
-    with pytest.raises(UnknownSiteError, match="'first', 'second'.*got 'third'"):
+    with pytest.raises(UnknownSiteError, match=r"'first', 'second'.*got 'third'"):
         _ = seen["third"]
     with pytest.raises(UnknownSiteError):
         _ = seen["first", 1]
@@ -854,16 +861,16 @@ def test_a_number_added_to_whole_rows_gives_torchs_own_weights(shift: float) -> 
 def test_rows_sum_to_one_where_scores_are_large(size: float) -> None:
     """Scores grow with the square of the size, to 130 and to 7000; the first are usual in trained models."""
     torch.manual_seed(1)
-    q, k, v = qkv(1, 2, 257, width=64)
+    q, _, v = qkv(1, 2, 257, width=64)
     P = see(size * q, size * q, v).weights()
     dense.close(P.sum(-1), torch.ones(()).expand(P.shape[:-1]))
 
 
 @pytest.mark.xfail(reason="bug: the second moment in float32 resolves the spread of 128 keys to 0.02")
 def test_the_spread_of_a_query_that_looks_at_one_key_is_resolved_to_a_hundredth() -> None:
-    scores = 12 * torch.eye(128)[torch.randperm(128)] + 0.3 * torch.randn(128, 128)
-    site = see_scores(scores[None])
-    dense.spread_equal(site, site.weights().double())
+    scores = 60 * F.one_hot(torch.randint(0, 19, (3, 64)), 19).float()
+    site = see_scores(scores)
+    dense.spread_equal(site, scores.softmax(-1)[None])
 
 
 BLIND = {
@@ -946,6 +953,24 @@ def test_a_site_holds_copies() -> None:
     dense.statistics_equal(site, P)
 
 
+ATTENDS: dict[str, Callable[..., object]] = {
+    "torch": lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, attn_mask=mask),
+    "regard": lambda q, k, v, mask: regard.attend(q, k, v, regard.Attention(mask=mask)),
+}
+HELD = pytest.mark.xfail(reason="bug: of a call of attend, queries, keys and mask are kept with their history")
+
+
+@pytest.mark.parametrize("attend", ["torch", pytest.param("regard", marks=HELD)])
+def test_a_site_holds_no_gradient_history(attend: str) -> None:
+    q, k, v = qkv(requires_grad=True)
+    mask = torch.zeros(9, 9, requires_grad=True)
+    with watch() as seen:
+        ATTENDS[attend](q * 2, k * 2, v * 2, mask * 2)
+    kept = seen[""].kept
+    assert not any((kept.problem.query.requires_grad, kept.problem.key.requires_grad, kept.lse.requires_grad))
+    assert not kept.problem.mask.requires_grad
+
+
 @pytest.mark.parametrize("kind", ["boolean", "added"])
 @pytest.mark.xfail(reason="bug: the mask's tensor is not copied, so that a mask written in place changes the site")
 def test_a_site_holds_a_copy_of_the_mask(kind: str) -> None:
@@ -1000,7 +1025,9 @@ def test_rows_make_any_weight_later(name: str) -> None:
 def test_an_empty_want_only_lists_the_calls() -> None:
     site = see(*qkv(), watching={"want": ()})
     assert site.sizes.keys == 9
-    assert all(pytest.raises(NotKeptError, get, site) for get in STATISTICS.values())
+    for get in STATISTICS.values():
+        with pytest.raises(NotKeptError):
+            get(site)
 
 
 def test_a_long_call_keeps_no_rows_unless_asked() -> None:
@@ -1136,6 +1163,9 @@ def test_a_wrong_want_is_refused_before_anything_runs(want: Any) -> None:
 # A compiled model cannot be seen.
 
 
+OLD_SCRIPT = "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+
+
 def compiled_in_place() -> nn.Module:
     model = Named()
     model.second.compile()
@@ -1148,6 +1178,7 @@ def compiled_whole() -> nn.Module:
     return model
 
 
+@pytest.mark.filterwarnings(OLD_SCRIPT)
 @pytest.mark.parametrize(
     "build",
     [
@@ -1159,7 +1190,7 @@ def compiled_whole() -> nn.Module:
     ids=["torch.compile", "a part by torch.compile", "a part in place", "in place"],
 )
 def test_a_compiled_model_is_refused(build: Callable[[], nn.Module]) -> None:
-    with pytest.raises(WatchError, match="compiled by torch.compile"), watch(build()):
+    with pytest.raises(WatchError, match=r"compiled by torch\.compile"), watch(build()):
         pytest.fail("the block ran")
 
 
@@ -1399,7 +1430,7 @@ def test_a_batch_says_what_its_items_say(example: Example) -> None:
             dense.close(getattr(whole, name)[index], getattr(alone, name)[0], rtol=1e-5)
         dense.close(whole.map().mean[index], alone.map().mean[0])
         dense.close(whole.map().max[index], alone.map().max[0])
-        dense.close(whole.distance.mean[index], alone.distance.mean[0], rtol=1e-5)
+        dense.mean_distance_equal(alone, example.P[index : index + 1])
 
 
 @given(EXAMPLES, st.integers(-70, 70))

@@ -169,8 +169,9 @@ def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
 def _extended(vectors: Tensor, factor: float, last: Tensor) -> Tensor:
     """Return vectors (n, N, D) times a factor, with one more entry each, in the type of `last`."""
     out = last.new_empty((*vectors.shape[:-1], vectors.shape[-1] + 1))
-    out[..., :-1] = vectors
-    out[..., :-1] *= factor
+    body = out[..., :-1].copy_(vectors)
+    if factor != 1.0:
+        body.mul_(factor)
     out[..., -1] = last
     return out
 
