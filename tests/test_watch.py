@@ -866,11 +866,18 @@ def test_rows_sum_to_one_where_scores_are_large(size: float) -> None:
     dense.close(P.sum(-1), torch.ones(()).expand(P.shape[:-1]))
 
 
-@pytest.mark.xfail(reason="bug: the second moment in float32 resolves the spread of 128 keys to 0.02")
-def test_the_spread_of_a_query_that_looks_at_one_key_is_resolved_to_a_hundredth() -> None:
-    scores = 60 * F.one_hot(torch.randint(0, 19, (3, 64)), 19).float()
-    site = see_scores(scores)
-    dense.spread_equal(site, scores.softmax(-1)[None])
+@pytest.mark.parametrize(
+    "sharpness",
+    [
+        1,
+        3,
+        pytest.param(10, marks=pytest.mark.xfail(reason="bug: near one-hot, the spread is 0.02 off in float32")),
+    ],
+)
+def test_the_spread_is_resolved_to_a_hundredth(sharpness: float) -> None:
+    q, k, v = qkv(queries=64, keys=19)
+    P = dense.weights(sharpness * q.double(), k.double())
+    dense.spread_equal(see(sharpness * q, k, v), P)
 
 
 BLIND = {
@@ -1218,7 +1225,7 @@ def test_an_eager_model_is_listed_with_the_setting_to_change(family: str) -> Non
 def test_attention_made_at_home_is_listed() -> None:
     model = nn.Sequential(CallsByName(), HomeMadeAttention())
     text = receipt(model, torch.randn(1, 3, 8))
-    assert "seen: 1 attention call in 1 module\nnot seen: 1 module" in text
+    assert text.startswith("seen: 1 attention call in 1 module\nnot seen: 1\n")
     assert "1 (HomeMadeAttention): it ran without calling torch.nn.functional.scaled_dot_product_attention" in text
 
 
@@ -1287,7 +1294,6 @@ def test_a_call_that_holds_no_numbers_is_listed_with_the_reason(kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", ODD)
-@pytest.mark.xfail(reason="bug: missed calls are only listed for modules whose name looks like attention")
 def test_a_call_that_could_not_be_seen_is_listed_whatever_its_module_is_called(kind: str) -> None:
     class Plain(OddAttention):
         pass
@@ -1296,14 +1302,12 @@ def test_a_call_that_could_not_be_seen_is_listed_whatever_its_module_is_called(k
     assert reason in receipt(Plain(run), torch.randn(3, 2, 4, 8))
 
 
-@pytest.mark.xfail(reason="bug: without a model, missed calls leave no trace")
 def test_a_call_that_could_not_be_seen_is_listed_without_a_model() -> None:
     with watch() as seen:
         torch.vmap(attend_to_itself)(torch.randn(3, 2, 4, 8))
     assert "functorch transform" in str(seen.coverage)
 
 
-@pytest.mark.xfail(reason="bug: a module of which one call was seen is not listed for those that were not")
 def test_a_call_that_could_not_be_seen_is_listed_beside_one_that_was() -> None:
     model = OddAttention(attend_to_itself)
     with watch(model) as seen:
@@ -1313,7 +1317,6 @@ def test_a_call_that_could_not_be_seen_is_listed_beside_one_that_was() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
-@pytest.mark.xfail(reason="bug: the fast path does not enter self_attn, so the receipt says it did not run")
 def test_torchs_nested_tensors_are_listed_with_advice() -> None:
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), 1).eval()
     text = receipt(model, torch.randn(2, 9, 16), src_key_padding_mask=torch.arange(9) > torch.tensor([[8], [5]]))
@@ -1329,7 +1332,7 @@ def test_a_record_prints_its_sites_and_its_receipt() -> None:
     assert str(seen) == (
         "0: self, 2 x 3 heads, 5 queries, 5 keys, causal, math, weights before dropout 0.1\n"
         "seen: 1 attention call in 1 module\n"
-        "not seen: 1 module that look like attention\n"
+        "not seen: 1\n"
         "  1 (HomeMadeAttention): its forward did not run"
     )
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -88,7 +89,8 @@ def attend(
 
     Returns:
         The output and what was asked for. A query that may see no key has output 0, gradient 0 and lse -inf;
-        NaN or infinity in a masked key or value does not reach the output.
+        NaN or infinity in a masked key or value does not reach the output. Autocast is not applied: the inputs'
+        data type is the output's.
 
     Raises:
         ShapeError: the tensors do not fit together.
@@ -101,7 +103,8 @@ def attend(
     chosen, explanation = choose(problem, engine)
     token = _running.set(True)
     try:
-        partial = chosen.run(problem)
+        with torch.autocast(problem.device.type, enabled=False):
+            partial = chosen.run(problem)
     finally:
         _running.reset(token)
     for listener in _listeners.get():

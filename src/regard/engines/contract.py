@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regard.engines.partial import Partial
 from regard.mechanisms.attention import Attention
+from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks import Mask
 from regard.shapes import Sizes, check
 
@@ -47,6 +48,30 @@ class Problem:
     def device(self) -> torch.device:
         """Where the tensors lie."""
         return self.query.device
+
+    def added(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:
+        """Return what the mask adds to the scaled scores on a grid, in a data type; finite numbers stay finite."""
+        bias = self.mask.bias(grid)
+        if bias is None:
+            return None
+        limits = torch.finfo(dtype)
+        if torch.finfo(bias.dtype).max <= limits.max:
+            return bias.to(dtype)
+        return bias.clamp(limits.min, limits.max).to(dtype).masked_fill(bias == -torch.inf, -torch.inf)
+
+    @property
+    def wants_grad(self) -> bool:
+        """Whether a gradient is asked of query, key or value."""
+        return torch.is_grad_enabled() and any(t.requires_grad for t in (self.query, self.key, self.value))
+
+    def nothing(self) -> Partial:
+        """Return attention over no keys, from which gradients (of 0) flow back all the same."""
+        partial = Partial.nothing(self.sizes, self.query)
+        if not self.wants_grad:
+            return partial
+        everything = torch.ones((), dtype=torch.bool, device=self.device)
+        zero = sum(t.masked_fill(everything, 0.0).sum() for t in (self.query, self.key, self.value))
+        return Partial(partial.output + zero, partial.lse)
 
     def dense_bytes(self) -> int:
         """Return the size of one full matrix of scores."""

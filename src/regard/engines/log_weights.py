@@ -127,14 +127,14 @@ class LogWeights:
             self.problem.mask,
             Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device),
         )
-        if (bias := mask.bias(grid)) is not None:
-            S = S + self.unit * bias.to(S.dtype)
+        if (bias := self.problem.added(grid, S.dtype)) is not None:
+            S = S + self.unit * bias
         return S.masked_fill(~mask.allowed(grid), self.floor).squeeze(-1).clamp(min=self.floor)
 
     def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
         mask, grid = self.problem.mask, self._grid(queries, keys)
-        if (bias := mask.bias(grid)) is not None:
-            S.add_(bias.to(S.dtype), alpha=self.unit)
+        if (bias := self.problem.added(grid, S.dtype)) is not None:
+            S.add_(bias, alpha=self.unit)
         S.masked_fill_(~mask.allowed(grid), self.floor)
         if bias is not None:
             S.clamp_(min=self.floor)
@@ -148,8 +148,8 @@ class LogWeights:
         everything = slice(0, self.problem.sizes.keys)
         mask, grid = self.problem.mask, self._grid(queries, everything)
         S = torch.bmm(self.query[:, queries, :-1], self.key[..., :-1].transpose(1, 2)) / self.unit
-        if (bias := mask.bias(grid)) is not None:
-            S = S + bias.to(S.dtype)
+        if (bias := self.problem.added(grid, S.dtype)) is not None:
+            S = S + bias
         S = S.masked_fill(~mask.allowed(grid), -torch.inf)
         return (torch.log_softmax(S, -1) * self.unit).clamp(min=FLOOR)
 

@@ -27,7 +27,6 @@ PREPARED = 1 << 21
 _SHAPES_KEPT = 4
 
 
-@torch.no_grad()
 def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *, cells: int = CELLS) -> Statistics:
     """Return statistics of the weights P = exp(S - lse).
 
@@ -37,9 +36,16 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
         want: names of `Statistics`.
         cells: the map has at most this many rows and columns.
     """
-    wanted, sizes = check_want(want, STATISTICS), problem.sizes
+    wanted = check_want(want, STATISTICS)
     if not wanted:
         return Statistics()
+    # Neither mode of the caller may reach in: buffers are kept from call to call, and numbers are exact.
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(problem.device.type, enabled=False):
+        return _observe(problem, lse, wanted, cells)
+
+
+def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cells: int) -> Statistics:
+    sizes = problem.sizes
     cell = (max(1, math.ceil(sizes.queries / cells)), max(1, math.ceil(sizes.keys / cells)))
     pairs, like = (
         sizes.batch * sizes.heads,

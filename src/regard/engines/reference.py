@@ -37,14 +37,14 @@ class Reference:
 def _attention(problem: Problem) -> Partial:
     sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
     if sizes.keys == 0:
-        return Partial.nothing(sizes, problem.query)
+        return problem.nothing()
     query = problem.query.to(dtype)
     key, value = (t.to(dtype).repeat_interleave(sizes.group, dim=1) for t in (problem.key, problem.value))
     grid = Grid.whole(sizes, problem.device)
     S = problem.scale * query @ key.transpose(-1, -2)
-    bias = problem.mask.bias(grid)
+    bias = problem.added(grid, dtype)
     if bias is not None:
-        S = S + bias.to(dtype)
+        S = S + bias
     S = S.masked_fill(~problem.mask.allowed(grid), -torch.inf)
     E, m = _shifted_exponentials(S)
     total = E.sum(-1, keepdim=True)

@@ -65,13 +65,13 @@ class Grid:
             return self._read_slices(table)
         zero = torch.zeros((), dtype=torch.long, device=table.device)
         index = (self.batch, self.head, self.query, self.key)
-        return table[tuple(i if n > 1 else zero for i, n in zip(index, table.shape, strict=True))]
+        return table[tuple(zero if n == 1 else i for i, n in zip(index, table.shape, strict=True))]
 
     def _read_slices(self, table: Tensor) -> Tensor:
         """Slice positions first, as views, so that only the pairs asked for are copied, if any."""
         queries, keys = self.slices or (slice(None), slice(None))
         part = table[
-            :, :, queries if table.shape[2] > 1 else slice(None), keys if table.shape[3] > 1 else slice(None)
+            :, :, slice(None) if table.shape[2] == 1 else queries, slice(None) if table.shape[3] == 1 else keys
         ]
         batch, head = self.batch.flatten(), self.head.flatten()
         if part.shape[1] > 1:

@@ -241,7 +241,7 @@ class Both(Mask):
         left, right = self.left.bias(grid), self.right.bias(grid)
         if left is None or right is None:
             return right if left is None else left
-        return left + right
+        return _sum(left, right)
 
     def tile(self, region: Region) -> Tile:
         """Empty where one is empty, full where both are full."""
@@ -329,6 +329,14 @@ class Neither(Mask):
     def kind(self) -> str:
         """The name, negated."""
         return f"~({self.inner.kind})"
+
+
+def _sum(left: Tensor, right: Tensor) -> Tensor:
+    """Return the sum of two added masks, in which only what one of them forbids is -inf."""
+    total = left + right
+    limits = torch.finfo(total.dtype)
+    forbidden = (left == -torch.inf) | (right == -torch.inf)
+    return total.clamp(limits.min, limits.max).masked_fill(forbidden, -torch.inf)
 
 
 def _refuse_numbers(sign: str, *masks: Mask) -> None:
