@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import scaled_dot_product_attention as imported_by_name
 from torch.nn.modules import module as torch_hooks
-from torch.overrides import _get_current_function_mode_stack
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 import regard
@@ -351,6 +352,62 @@ def test_torchs_own_encoder_gives_the_same_bits_where_it_nests_tensors() -> None
         with watch(model):
             watched = model(x, src_key_padding_mask=padding)
     assert torch.equal(watched, unwatched)
+
+
+class Counting(TorchFunctionMode):
+    """A mode of the user's own, which counts functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.called.append(getattr(func, "__name__", str(func)))
+        return func(*args, **(kwargs or {}))
+
+
+class Operators(TorchDispatchMode):
+    """A mode of the user's own, which counts operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.called.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+LEAKS = pytest.mark.xfail(reason="bug: a call is made readable before the user's modes are switched off")
+
+
+@pytest.mark.parametrize(
+    ("mode", "outside", "build"),
+    [
+        (Counting, False, Projecting),
+        (Counting, False, encoder),
+        pytest.param(Counting, True, Projecting, marks=LEAKS),
+        (Counting, True, encoder),
+        *(
+            pytest.param(Operators, at, build, marks=LEAKS)
+            for at in (False, True)
+            for build in (Projecting, encoder)
+        ),
+    ],
+)
+def test_modes_of_the_user_see_the_same(mode: Any, outside: bool, build: Callable[[], nn.Module]) -> None:
+    model = build().eval()
+    x = torch.randn(2, 9, 24 if isinstance(model, Projecting) else 16)
+    with torch.no_grad(), mode() as unwatched:
+        plain = model(x)
+    with torch.no_grad(), ExitStack() as stack:
+        first, second = (mode(), watch(model)) if outside else (watch(model), mode())
+        entered = [stack.enter_context(first), stack.enter_context(second)]
+        output = model(x)
+    watched, seen = entered if outside else reversed(entered)
+    assert torch.equal(output, plain)
+    assert len(seen) == (1 if isinstance(model, Projecting) else 2)
+    assert watched.called == unwatched.called
 
 
 # What torch takes, a watched model may call, whatever can be seen of it.
@@ -791,7 +848,6 @@ def test_two_threads_may_watch_torchs_own_layers_at_once() -> None:
     assert state() == before
 
 
-@pytest.mark.xfail(reason="bug: tiles kept from a call under inference mode cannot be written outside of it")
 def test_statistics_under_inference_mode_spoil_none_later() -> None:
     q, k, v = qkv(1, 2, 71)  # a size of its own, so that no other test has left tiles of this shape
     with torch.inference_mode():
@@ -1271,16 +1327,18 @@ def attend_to_itself(x: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(x, x, x)
 
 
-def nested(x: Tensor) -> Tensor:
-    return torch.nested.nested_tensor([x[0], x[1, :, :2]], layout=torch.jagged)
+def attend_nested(x: Tensor) -> Tensor:
+    items = torch.nested.nested_tensor([x[0], x[1, :1]], layout=torch.jagged)
+    return attend_to_itself(items.transpose(1, 2))
 
 
 ODD: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "meta": (lambda x: attend_to_itself(x.to("meta")), "its tensors hold no numbers"),
-    "vmap": (torch.vmap(attend_to_itself), "functorch transform such as vmap"),
+    "vmap": (torch.vmap(attend_to_itself), "it ran inside a functorch transform such as vmap"),
+    "nested": (attend_nested, "its tensors are nested"),
     "gradient transform": (
         torch.func.grad(lambda x: attend_to_itself(x).sum()),
-        "functorch transform such as vmap",
+        "it ran inside a functorch transform such as vmap",
     ),
 }
 
@@ -1290,7 +1348,7 @@ def test_a_call_that_holds_no_numbers_is_listed_with_the_reason(kind: str) -> No
     run, reason = ODD[kind]
     text = receipt(OddAttention(run), torch.randn(3, 2, 4, 8))
     assert "seen: 0 attention calls" in text
-    assert f"(OddAttention): a call came by, but {reason}" in text or reason in text
+    assert f"(OddAttention): a call came by, but {reason}" in text
 
 
 @pytest.mark.parametrize("kind", ODD)
