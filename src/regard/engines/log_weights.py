@@ -1,10 +1,11 @@
 """The weights of attention made again, a tile at a time, from queries, keys and the known log-sum-exp.
 
-A weight is P = exp(S - l). In base 2 the logarithm of a tile of weights is one matrix product,
+A weight is P = exp(S - l). The base-2 logarithms of a tile of weights are one matrix product and a sum,
 
-    log2 P = [scale log2(e) q, -log2(e) l] . [k, 1],
+    log2 P = log2(e) (scale q . k - l),
 
-and its exponential is torch's fastest one. A forbidden pair gets FLOOR, whose power of two is exactly 0 while
+and their exponential is torch's fastest one. The product is the model's own, so that its rounding is; scale and
+log-sum-exp enter in one more pass. A forbidden pair gets FLOOR, whose power of two is exactly 0 while
 0 * FLOOR is 0 too, which is not so of -inf.
 """
 
@@ -24,7 +25,7 @@ LOG2_E = math.log2(math.e)
 
 # Beyond this size a log-sum-exp comes from numbers like finfo.min that a mask adds to a whole row. Rounding
 # then decides the model's weights, so they are made as the model makes them: sum first, then subtract.
-_DEEP = 1.0e3
+_DEEP = 1.0e2
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,9 @@ class LogWeights:
     Attributes:
         problem: the call.
         pairs: which pairs, numbered b * H + h.
-        query: (pairs, Nq, D + 1), scaled, with -log2(e) l as last column (0 for scores).
-        key: (pairs, Nk, D + 1), with 1 as last column.
+        query: (pairs, Nq, D).
+        key: (pairs, Nk, D).
+        shift: (pairs, Nq, 1), -log2(e) l, or 0 for scores.
         unit: 1 of the scores' natural logarithm in the logarithm used here: log2(e) or 1.
         floor: what a forbidden pair gets.
         deep: (pairs, Nq) rows with numbers so large added that rounding matters, or None for no such rows.
@@ -45,6 +47,7 @@ class LogWeights:
     pairs: range
     query: Tensor
     key: Tensor
+    shift: Tensor
     unit: float
     floor: float
     deep: Tensor | None
@@ -62,15 +65,16 @@ class LogWeights:
         unit, deep = (1.0, None) if lse is None else (LOG2_E, None)
         rows = problem.query.new_zeros((len(pairs), sizes.queries), dtype=dtype)
         if lse is not None:
-            known = lse.reshape(-1, sizes.queries)[pairs.start : pairs.stop].to(dtype)
+            known = lse.reshape(sizes.batch * sizes.heads, sizes.queries)[pairs.start : pairs.stop].to(dtype)
             rows = torch.where(known == -torch.inf, FLOOR, -LOG2_E * known)
             beyond = known.isfinite() & (known.abs() > _DEEP)
             deep = beyond if problem.mask.adds and bool(beyond.any()) else None
         return cls(
             problem=problem,
             pairs=pairs,
-            query=_extended(_pairs(problem.query, pairs, sizes), problem.scale * unit, rows),
-            key=_extended(_pairs(problem.key, pairs, sizes), 1.0, rows.new_ones(())),
+            query=_pairs(problem.query, pairs, sizes).to(dtype).contiguous(),
+            key=_pairs(problem.key, pairs, sizes).to(dtype).contiguous(),
+            shift=rows.unsqueeze(-1),
             unit=unit,
             floor=-torch.inf if lse is None else FLOOR,
             deep=deep,
@@ -84,6 +88,7 @@ class LogWeights:
             pairs=pairs,
             query=self.query[part],
             key=self.key[part],
+            shift=self.shift[part],
             deep=None if self.deep is None else self.deep[part],
         )
 
@@ -100,6 +105,7 @@ class LogWeights:
         if kind is Tile.EMPTY:
             return None
         S = torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2), out=out)
+        torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
         return S if kind is Tile.FULL else self._masked(S, queries, keys)
 
     def rows(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
@@ -111,6 +117,7 @@ class LogWeights:
         """
         wanted = slice(0, self.problem.sizes.keys) if keys is None else keys
         S = torch.bmm(self.query[:, queries], self.key[:, wanted].transpose(1, 2))
+        torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
         return self._masked(S, queries, wanted)
 
     def along(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -123,6 +130,7 @@ class LogWeights:
         if self.deep is not None:
             return self.rows(queries).gather(-1, keys.expand(len(self.pairs), -1).unsqueeze(-1)).squeeze(-1)
         S = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
+        S = self.shift[:, queries] + self._factor * S
         mask, grid = (
             self.problem.mask,
             Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device),
@@ -130,6 +138,11 @@ class LogWeights:
         if (bias := self.problem.added(grid, S.dtype)) is not None:
             S = S + self.unit * bias
         return S.masked_fill(~mask.allowed(grid), self.floor).squeeze(-1).clamp(min=self.floor)
+
+    @property
+    def _factor(self) -> float:
+        """What takes dot products to the logarithms used here."""
+        return self.problem.scale * self.unit
 
     def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
         mask, grid = self.problem.mask, self._grid(queries, keys)
@@ -147,7 +160,7 @@ class LogWeights:
         """Return whole rows (pairs, queries, Nk), each normalised by itself after the mask's numbers are added."""
         everything = slice(0, self.problem.sizes.keys)
         mask, grid = self.problem.mask, self._grid(queries, everything)
-        S = torch.bmm(self.query[:, queries, :-1], self.key[..., :-1].transpose(1, 2)) / self.unit
+        S = self.problem.scale * torch.bmm(self.query[:, queries], self.key.transpose(1, 2))
         if (bias := self.problem.added(grid, S.dtype)) is not None:
             S = S + bias
         S = S.masked_fill(~mask.allowed(grid), -torch.inf)
@@ -160,20 +173,10 @@ class LogWeights:
 def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
     """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs, as a view if it can."""
     if tensor.shape[1] == sizes.heads:
-        flat = tensor[0] if sizes.batch == 1 else tensor.reshape(-1, *tensor.shape[2:])
+        flat = tensor[0] if sizes.batch == 1 else tensor.reshape(sizes.batch * sizes.heads, *tensor.shape[2:])
         return flat[pairs.start : pairs.stop]
     index = torch.arange(pairs.start, pairs.stop, device=tensor.device)
     return tensor[index // sizes.heads, (index % sizes.heads) // sizes.group]
-
-
-def _extended(vectors: Tensor, factor: float, last: Tensor) -> Tensor:
-    """Return vectors (n, N, D) times a factor, with one more entry each, in the type of `last`."""
-    out = last.new_empty((*vectors.shape[:-1], vectors.shape[-1] + 1))
-    body = out[..., :-1].copy_(vectors)
-    if factor != 1.0:
-        body.mul_(factor)
-    out[..., -1] = last
-    return out
 
 
 def chunks(total: int, size: int) -> list[slice]:

@@ -7,6 +7,7 @@ partial, told without looking at each position where the rule knows its own stru
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -46,6 +47,10 @@ class Mask(ABC):
 
     def check(self, sizes: Sizes) -> None:  # noqa: B027  # most masks fit every call
         """Raise MaskError where this mask does not fit a call of these sizes."""
+
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> "Mask":
+        """Return the mask with each tensor that it holds copied, lest writing into that change the mask."""
+        return self
 
     @property
     def adds(self) -> bool:
@@ -168,6 +173,10 @@ class Padding(Mask):
         """Compare each key's place with its item's length."""
         return grid.key < self.lengths.to(grid.key.device)[grid.batch]
 
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
+        """Copy the lengths."""
+        return Padding(copy(self.lengths))
+
     @property
     def kind(self) -> str:
         """The word."""
@@ -209,6 +218,10 @@ class Table(Mask):
         """Read the numbers off the tensor, if it holds numbers."""
         return grid.read(self.tensor) if self.adds else None
 
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
+        """Copy the tensor."""
+        return Table(copy(self.tensor))
+
     @property
     def adds(self) -> bool:
         """Whether the tensor holds numbers."""
@@ -242,6 +255,10 @@ class Both(Mask):
         if left is None or right is None:
             return right if left is None else left
         return _sum(left, right)
+
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
+        """Copy both."""
+        return Both(self.left.copied(copy), self.right.copied(copy))
 
     def tile(self, region: Region) -> Tile:
         """Empty where one is empty, full where both are full."""
@@ -285,6 +302,10 @@ class Either(Mask):
         """Ask both."""
         return self.left.allowed(grid) | self.right.allowed(grid)
 
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
+        """Copy both."""
+        return Either(self.left.copied(copy), self.right.copied(copy))
+
     def tile(self, region: Region) -> Tile:
         """Full where one is full, empty where both are empty."""
         tiles = {self.left.tile(region), self.right.tile(region)}
@@ -315,6 +336,10 @@ class Neither(Mask):
     def allowed(self, grid: Grid) -> Tensor:
         """Turn the answer round."""
         return ~self.inner.allowed(grid)
+
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
+        """Copy the mask inside."""
+        return Neither(self.inner.copied(copy))
 
     def tile(self, region: Region) -> Tile:
         """Empty and full change places."""

@@ -1,5 +1,6 @@
 """One attention call as it was seen, and its translation into a problem that can be observed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Table, as_mask, causal
+from regard.mechanisms.masks import Full, Mask, Table, causal
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,15 @@ class Arguments:
         return cls(**dict(zip(names, args, strict=False)), **kwargs)
 
 
-def unreadable(tensor: Tensor) -> str | None:
-    """Return why a tensor holds no numbers to look at, or None if it does."""
-    if tensor.is_nested:
-        return "its tensors are nested"
-    if tensor.device.type == "meta" or type(tensor).__name__ == "FakeTensor":
-        return "its tensors hold no numbers (meta or fake)"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "it ran inside a functorch transform such as vmap"
-    if tensor.ndim < 2:
-        return "its tensors have fewer than two axes"
+def unreadable(tensors: Iterable[Tensor]) -> str | None:
+    """Return why tensors hold no numbers to look at, or None if they do."""
+    for tensor in tensors:
+        if tensor.is_nested:
+            return "its tensors are nested"
+        if tensor.device.type == "meta" or type(tensor).__name__ == "FakeTensor":
+            return "its tensors hold no numbers (meta or fake)"
+        if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+            return "it ran inside a functorch transform such as vmap"
     return None
 
 
@@ -69,42 +69,47 @@ def translate(given: Arguments, caught: Caught | None) -> Call:
         given: the arguments of the call.
         caught: the fused operator that it took, or None where torch used plain operations.
     """
-    mask = as_mask(None if given.attn_mask is None else given.attn_mask.detach())
-    if isinstance(mask, Table):
-        mask = Table(_four_axes(mask.tensor, given.query))
+    tensors = _broadcast(
+        [_as_computed(t.detach()) for t in (given.query, given.key, given.value)], given.enable_gqa
+    )
+    mask = Full() if given.attn_mask is None else _mask(_as_computed(given.attn_mask.detach()), tensors[0])
     if given.is_causal:
         mask = causal() & mask
-    query, key, value = (_four_axes(t.detach()) for t in _as_computed(given))
+    query, key, value = (_four_axes(t) for t in tensors)
     problem = Problem(query, key, value, Attention(mask=mask, scale=given.scale))
     return Call(
         problem=problem,
-        lse=None if caught is None or caught.lse is None else caught.lse.detach().reshape(query.shape[:3]),
+        lse=None if caught is None or caught.lse is None else caught.lse.detach(),
         engine="math" if caught is None else caught.name,
         dropout=given.dropout_p,
     )
 
 
-def _as_computed(given: Arguments) -> tuple[Tensor, Tensor, Tensor]:
-    """Return query, key and value in the data type that autocast turns them into."""
-    tensors = (given.query, given.key, given.value)
-    device = given.query.device.type
-    if torch.is_autocast_enabled(device) and given.query.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(device)
-        return tuple(t.to(dtype) for t in tensors)  # type: ignore[return-value]
-    return tensors
-
-
-def _four_axes(tensor: Tensor, like: Tensor | None = None) -> Tensor:
-    """Return a tensor (..., N, M) with exactly two leading axes: further ones are folded into the batch.
-
-    A mask is first given as many axes as the queries, so that the same axes are folded.
-    """
-    if like is not None and tensor.ndim <= 4 and like.ndim == 4:
+def _as_computed(tensor: Tensor) -> Tensor:
+    """Return a tensor in the data type that autocast turns it into."""
+    device = tensor.device.type
+    if not torch.is_autocast_enabled(device) or tensor.dtype in (torch.bool, torch.float64):
         return tensor
-    if like is not None:
-        tensor = tensor.reshape((1,) * (like.ndim - tensor.ndim) + tuple(tensor.shape))
-        if tensor.ndim > 4:
-            tensor = tensor.expand(*like.shape[:-2], *tensor.shape[-2:])
+    return tensor.to(torch.get_autocast_dtype(device))
+
+
+def _broadcast(tensors: list[Tensor], grouped: bool) -> list[Tensor]:
+    """Return tensors (..., N, D) with the same leading axes, but for the heads of a grouped call."""
+    fixed = 3 if grouped else 2
+    lead = torch.broadcast_shapes(*(t.shape[:-fixed] for t in tensors))
+    return [t.expand(*lead, *t.shape[-fixed:]) for t in tensors]
+
+
+def _mask(tensor: Tensor, query: Tensor) -> Mask:
+    """Return a mask tensor with its leading axes folded as those of the queries are."""
+    if query.ndim == 4:
+        return Table(tensor)
+    tensor = tensor.reshape((1,) * (query.ndim - tensor.ndim) + tuple(tensor.shape))
+    return Table(_four_axes(tensor.expand(*query.shape[:-2], *tensor.shape[-2:])))
+
+
+def _four_axes(tensor: Tensor) -> Tensor:
+    """Return a tensor (..., N, M) with exactly two leading axes: further ones are folded into the batch."""
     if tensor.ndim == 2:
         return tensor[None, None]
     if tensor.ndim == 3:

@@ -6,9 +6,9 @@ those is at work the mode steps aside, and their calls are seen through the name
 Modules are followed by global hooks, so that no module of the model is touched.
 """
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from threading import get_ident
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from regard.attend import Announcement, is_running, listening
 from regard.engines.kernel import run_caught
+from regard.errors import RegardError
 from regard.watch.calls import Arguments, Call, translate, unreadable
 from regard.watch.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
 
@@ -66,6 +67,8 @@ class _Seam(TorchFunctionMode):
                 stack.callback(handle.remove)
             stack.enter_context(listening(self._announced))
             stack.enter_context(self)
+            # An interrupt can pass by the hooks that would end this.
+            stack.callback(self._come_back)
             yield
 
     def __torch_function__(
@@ -86,35 +89,40 @@ class _Seam(TorchFunctionMode):
             return func(*args, **kwargs)
         output, caught = run_caught(lambda: func(*args, **kwargs))
         given = Arguments.bound(args, kwargs)
-        self._tell(given.query, lambda: translate(given, caught))
+        tensors = [given.query, given.key, given.value, *([] if given.attn_mask is None else [given.attn_mask])]
+        self._tell(tensors, lambda: translate(given, caught))
         return output
 
     def _whole_layer(self, name: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run one of torch's whole-layer operators and tell the sinks of the attention inside."""
         results = func(*args)
-        if get_ident() == self._thread:
-            # The operator of a layer passes over the module that would have made the call.
-            layer = self._modules[-1] if self._modules else None
-            inner = (layer.self_attn,) if isinstance(layer, nn.TransformerEncoderLayer) else ()
-            self._tell(args[0], lambda: fast_path_call(name, args), inner)
+        # The operator of a layer passes over the module that would have made the call.
+        layer = self._modules[-1] if self._modules else None
+        inner = (layer.self_attn,) if isinstance(layer, nn.TransformerEncoderLayer) else ()
+        self._tell(args[:1], lambda: fast_path_call(name, args), inner)
         return results
 
     def _announced(self, announcement: Announcement) -> None:
         """Tell the sinks of a call of `regard.attend`."""
-        problem, partial = announcement.problem, announcement.partial
-        self._tell(problem.query, lambda: Call(problem, partial.lse, announcement.engine, 0.0))
-
-    def _tell(self, query: Tensor, make: Callable[[], Call], inner: tuple[nn.Module, ...] = ()) -> None:
-        """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
-        modules = (*self._modules, *inner)
-        reason = unreadable(query)
-        if reason is not None:
-            for sink in self.sinks:
-                sink.missed(modules, reason)
+        if _in_backward() or get_ident() != self._thread:
             return
-        with torch.no_grad(), torch.inference_mode(False), torch._C.DisableTorchFunction():
-            call = make()
-            with torch.autocast(query.device.type, enabled=False), _disable_current_modes():
+        problem, partial = announcement.problem, announcement.partial
+        tensors = [problem.query, problem.key, problem.value]
+        self._tell(tensors, lambda: Call(problem, partial.lse, announcement.engine, 0.0))
+
+    def _tell(self, tensors: Sequence[Tensor], make: Callable[[], Call], inner: tuple[nn.Module, ...] = ()) -> None:
+        """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
+        modules, reason = (*self._modules, *inner), unreadable(tensors)
+        with torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction():
+            try:
+                call = make() if reason is None else None
+            except RegardError as error:
+                call, reason = None, f"it is none that regard can express: {error}"
+            if call is None:
+                for sink in self.sinks:
+                    sink.missed(modules, str(reason))
+                return
+            with torch.autocast(tensors[0].device.type, enabled=False), _disable_current_modes():
                 for sink in self.sinks:
                     sink.call(modules, call)
 
@@ -138,31 +146,80 @@ class _Seam(TorchFunctionMode):
             pass
         if self._own and self._own[-1] is module:
             self._own.pop()
-        if not self._own and self._aside is not None:
+        if not self._own:
+            self._come_back()
+
+    def _come_back(self) -> None:
+        """Be the mode again, after having stepped aside."""
+        if self._aside is not None:
             self._aside.close()
             self._aside = None
 
     @contextmanager
     def _by_name(self) -> Iterator[None]:
-        """See calls by replacing, for a moment, the names by which torch's own modules call attention."""
-        with ExitStack() as stack:
-            sdpa = F.scaled_dot_product_attention
+        """See calls through the names by which torch's own modules call attention."""
+        with _names.replaced():
+            before, _thread.by_name = _thread.by_name, self
+            try:
+                yield
+            finally:
+                _thread.by_name = before
 
-            def seen(*args: Any, **kwargs: Any) -> Tensor:
-                return self._attention(sdpa, args, kwargs)
 
-            stack.enter_context(patch.object(F, "scaled_dot_product_attention", seen))
-            for name in (ENCODER_LAYER, MULTIHEAD):
-                stack.enter_context(patch.object(torch, name, self._replacement(name)))
+class _Thread(threading.local):
+    """What a thread has open: its seam, and the seam that sees calls by name at the moment."""
+
+    seam: _Seam | None = None
+    by_name: _Seam | None = None
+
+
+class _Names:
+    """The names by which torch's own modules call attention, replaced while any thread needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._patches = ExitStack()
+
+    @contextmanager
+    def replaced(self) -> Iterator[None]:
+        """Within the block, lead calls by name through the seam of the thread that makes them, if it has one."""
+        with self._lock:
+            if self._users == 0:
+                self._replace()
+            self._users += 1
+        try:
             yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._patches.close()
 
-    def _replacement(self, name: str) -> Callable[..., Any]:
+    def _replace(self) -> None:
+        sdpa = F.scaled_dot_product_attention
+
+        def seen(*args: Any, **kwargs: Any) -> Tensor:
+            seam = _thread.by_name
+            return sdpa(*args, **kwargs) if seam is None else seam._attention(sdpa, args, kwargs)
+
+        self._patches.enter_context(patch.object(F, "scaled_dot_product_attention", seen))
+        for name in (ENCODER_LAYER, MULTIHEAD):
+            self._patches.enter_context(patch.object(torch, name, self._whole_layer(name)))
+
+    @staticmethod
+    def _whole_layer(name: str) -> Callable[..., Any]:
         func = getattr(torch, name)
 
         def seen(*args: Any) -> Any:
-            return self._whole_layer(name, func, args)
+            seam = _thread.by_name
+            return func(*args) if seam is None else seam._whole_layer(name, func, args)
 
         return seen
+
+
+_thread = _Thread()
+_names = _Names()
 
 
 @contextmanager
@@ -180,18 +237,15 @@ def _in_backward() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-_seam: ContextVar[_Seam | None] = ContextVar("seam", default=None)
-
-
 @contextmanager
 def intercepting(sink: Sink) -> Iterator[None]:
     """Within the block, tell the sink of every attention call of this thread."""
-    seam = _seam.get()
     with ExitStack() as stack:
-        if seam is None:
-            seam = _Seam()
-            stack.callback(_seam.reset, _seam.set(seam))
-            stack.enter_context(seam.open())
+        if _thread.seam is None:
+            _thread.seam = _Seam()
+            stack.callback(setattr, _thread, "seam", None)
+            stack.enter_context(_thread.seam.open())
+        seam = _thread.seam
         seam.sinks.append(sink)
         stack.callback(seam.sinks.remove, sink)
         yield

@@ -1,6 +1,6 @@
 """Weights on demand: with queries, keys and log-sum-exp kept, any weight can be made again exactly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,10 +41,18 @@ class Kept:
     lse: Float[Tensor, "B H Nq"]
 
     @classmethod
-    def of(cls, problem: Problem, lse: Tensor) -> "Kept":
-        """Copy what is needed of a call; values are not, only their shape stays."""
+    def of(cls, problem: Problem, lse: Tensor, copy_mask: Callable[[Tensor], Tensor] = torch.clone) -> "Kept":
+        """Copy what is needed of a call; values are not, only their shape stays.
+
+        Args:
+            problem: the call.
+            lse: (B, H, Nq).
+            copy_mask: how to copy a tensor that the mask holds; calls often share one.
+        """
         value = problem.value.new_empty(()).expand(problem.value.shape)
-        return cls(replace(problem, query=problem.query.clone(), key=problem.key.clone(), value=value), lse)
+        mechanism = replace(problem.mechanism, mask=problem.mask.copied(copy_mask))
+        query, key = problem.query.clone(), problem.key.clone()
+        return cls(replace(problem, query=query, key=key, value=value, mechanism=mechanism), lse.clone())
 
     @torch.no_grad()
     def rows(self, queries: Int[Tensor, " n"], keys: Int[Tensor, " m"] | None = None) -> Float[Tensor, "B H n m"]:
@@ -70,7 +78,7 @@ class Kept:
     @torch.no_grad()
     def mass(self, keys: Tensor) -> Tensor:
         """Return the weight (B, H, Nq) that each query puts on a set of keys together."""
-        sizes = self.problem.sizes
+        sizes, keys = self.problem.sizes, keys.unique()
         mass = self.lse.new_zeros((sizes.batch * sizes.heads, sizes.queries))
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, len(keys)))):
             index = torch.arange(queries.start, queries.stop, device=self.lse.device)

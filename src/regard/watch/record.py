@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from regard.engines.log_weights import log_sum_exp
@@ -35,6 +36,7 @@ class Record:
         self._on_site = on_site
         self._model, self._want, self._cells, self._sets = model, want, cells, sets
         self._paths = paths
+        self._mask_copy: Tensor | None = None
         self._calls: Counter[str] = Counter()
         self._at_work: set[nn.Module] = set()
         self._entered: set[nn.Module] = set()
@@ -115,9 +117,17 @@ class Record:
             dtype=problem.query.dtype,
             statistics=observe(problem, lse, wanted, cells=self._cells),
             masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
-            kept=Kept.of(problem, lse) if keep else None,
+            kept=Kept.of(problem, lse, self._copy_mask) if keep else None,
             cells=self._cells,
         )
+
+    def _copy_mask(self, tensor: Tensor) -> Tensor:
+        """Return a copy, the last one if it still says the same: the layers of a model share one mask."""
+        last = self._mask_copy
+        same = last is not None and (last.shape, last.dtype) == (tensor.shape, tensor.dtype)
+        if last is None or not same or not torch.equal(last, tensor):
+            self._mask_copy = last = tensor.detach().clone()
+        return last
 
     def _keeps(self, length: int) -> bool:
         return length <= KEEP_LENGTH if self._want is None else "rows" in self._want

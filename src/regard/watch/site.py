@@ -98,7 +98,8 @@ class Site:
         """Return the weight (B, H, Nq) that each query puts on a set of keys together.
 
         Args:
-            keys: positions, or the name of a set that was given to `watch(sets=...)`.
+            keys: positions (one named twice counts once), a boolean for each key, or the name of a set that
+                was given to `watch(sets=...)`.
         """
         if isinstance(keys, str):
             if keys not in self.masses:
@@ -169,7 +170,12 @@ class Site:
         return self.kept
 
     def _positions(self, asked: str, positions: Sequence[int] | Tensor, count: int) -> Tensor:
-        index = torch.as_tensor(positions, dtype=torch.long, device=self._kept(asked).lse.device).reshape(-1)
+        given = torch.as_tensor(positions, device=self._kept(asked).lse.device).reshape(-1)
+        if given.dtype == torch.bool and len(given) == count:
+            return given.nonzero().squeeze(-1)
+        if given.numel() and (given.dtype == torch.bool or given.dtype.is_floating_point):
+            raise ShapeError(f"{asked}: expected positions, or {count} booleans; got {len(given)} of {given.dtype}")
+        index = given.long()
         if index.numel() and not -count <= int(index.min()) <= int(index.max()) < count:
             raise ShapeError(f"{asked}: expected positions from 0 to {count - 1}; got {index.tolist()}")
         return index % max(count, 1)
