@@ -23,13 +23,23 @@ def weights(
 
     Query head h reads key head h // (H / G). The result has the data type of the queries.
     """
-    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-    scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    S = scores(query, key, scale)
     if added is not None:
-        scores = scores + added
+        S = S + added
     if allowed is not None:
-        scores = scores.masked_fill(~allowed, -torch.inf)
-    return scores.softmax(-1).nan_to_num(0.0)
+        S = S.masked_fill(~allowed, -torch.inf)
+    return S.softmax(-1).nan_to_num(0.0)
+
+
+def scores(query: Tensor, key: Tensor, scale: float | None = None) -> Tensor:
+    """Return scale * Q K^T (B, H, Nq, Nk)."""
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    return query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+
+
+def resolution(score: float) -> float:
+    """Return how closely weights can be known whose scores are this large: to 2 units in float32's last place."""
+    return max(1e-5, 2 * torch.finfo(torch.float32).eps * score)
 
 
 def causal(queries: int, keys: int) -> Tensor:
@@ -94,28 +104,28 @@ def close(got: Tensor, wanted: Tensor, rtol: float = 0.0, atol: float = 1e-5) ->
     torch.testing.assert_close(got.double(), wanted.double(), rtol=rtol, atol=atol, equal_nan=True)
 
 
-def statistics_equal(site: Any, P: Tensor, cells: int = 64, top: int = 8) -> None:
+def statistics_equal(site: Any, P: Tensor, cells: int = 64, top: int = 8, atol: float = 1e-5) -> None:
     """Expect every statistic that a site keeps, or makes on demand, to be that of the matrix."""
-    close(site.weights(), P)
-    close(site.entropy, entropy(P))
-    close(site.received, received(P), rtol=1e-5)
-    close(site.received_max, received_max(P))
-    close(site.first, P[..., 0])
+    close(site.weights(), P, atol=atol)
+    close(site.entropy, entropy(P), atol=atol)
+    close(site.received, received(P), rtol=1e-5, atol=atol)
+    close(site.received_max, received_max(P), atol=atol)
+    close(site.first, P[..., 0], atol=atol)
     mean, largest = pooled(P, cells)
-    close(site.map().mean, mean)
-    close(site.map().max, largest)
-    top_equal(site, P, top)
+    close(site.map().mean, mean, atol=atol)
+    close(site.map().max, largest, atol=atol)
+    top_equal(site, P, top, atol)
     some = sorted({0, P.shape[-2] // 2, P.shape[-2] - 1})
-    close(site.rows(some), P[:, :, some])
+    close(site.rows(some), P[:, :, some], atol=atol)
     mean_distance_equal(site, P)
 
 
-def top_equal(site: Any, P: Tensor, k: int = 8) -> None:
+def top_equal(site: Any, P: Tensor, k: int = 8, atol: float = 1e-5) -> None:
     """Expect the k largest weights, and keys that have them; which of equal keys is first has no meaning."""
     best = site.top(k)
-    close(best.weights, P.sort(-1, descending=True).values[..., :k])
+    close(best.weights, P.sort(-1, descending=True).values[..., :k], atol=atol)
     found = P.gather(-1, best.keys.clamp(min=0)).masked_fill(best.keys < 0, 0.0)
-    close(best.weights, found)
+    close(best.weights, found, atol=atol)
 
 
 def mean_distance_equal(site: Any, P: Tensor) -> None:
@@ -124,5 +134,5 @@ def mean_distance_equal(site: Any, P: Tensor) -> None:
 
 
 def spread_equal(site: Any, P: Tensor) -> None:
-    """Expect the spread of distances, which is documented to be resolved to 0.01."""
-    close(site.distance.spread, distance(P)[1], atol=1e-2)
+    """Expect the spread of distances, which is documented to be resolved to 0.04."""
+    close(site.distance.spread, distance(P)[1], atol=4e-2)

@@ -53,13 +53,7 @@ def test_every_statistic_of_every_head_equals_the_eager_models(family: str) -> N
         dense.statistics_equal(site, P)
 
 
-SHARP = ("gpt2 left padded", "llama left padded", "t5")
-COARSE = pytest.mark.xfail(
-    reason="bug: the spread of a query that looks at one key comes out as 0.02, not 0.01 or less"
-)
-
-
-@pytest.mark.parametrize("family", [pytest.param(f, marks=[COARSE] if f in SHARP else []) for f in FAMILIES])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_spread_of_every_head_equals_the_eager_models(family: str) -> None:
     for site, P in zip(watched(family)[1], expected(family), strict=True):
         dense.spread_equal(site, P)
@@ -294,17 +288,28 @@ def read(text: Path) -> tuple[list[Tensor], Record]:
     return weights, seen
 
 
-ROUNDED = pytest.mark.xfail(
-    reason="bug: head 2 has scores up to 77, whose rounding puts weights of nearly 1 off by 3e-5"
+# Head 2 of layer 0 looks at the token before with scores up to 77, of which float32 resolves 8e-6. Whether weights
+# of nearly 1 are then 0.9e-5 or 1.2e-5 off is up to the text and the machine.
+AT_THE_LIMIT = pytest.mark.xfail(
+    reason="bug: 1.2e-5 off where scores reach 77; the eager model is 3e-6 off", strict=False
 )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", [pytest.param(0, marks=ROUNDED), 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("layer", [pytest.param(0, marks=AT_THE_LIMIT), 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 def test_all_heads_of_a_real_model_on_real_text_are_exact(text: Path, layer: int) -> None:
     weights, seen = read(text)
     dense.statistics_equal(seen.sites[layer], weights[layer])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_all_heads_of_a_real_model_are_as_exact_as_float32_resolves_their_scores(text: Path) -> None:
+    weights, seen = read(text)
+    for site, P in zip(seen, weights, strict=True):
+        largest = float(dense.scores(site.kept.problem.query, site.kept.problem.key).abs().max())
+        dense.statistics_equal(site, P, atol=dense.resolution(largest))
 
 
 @pytest.mark.slow

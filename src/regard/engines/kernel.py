@@ -68,7 +68,7 @@ def _usable(lse: Tensor, query: Tensor) -> Tensor | None:
     rows = query.shape[:3]
     if lse.ndim != 3 or lse.shape[:2] != rows[:2] or lse.shape[2] < rows[2]:
         return None
-    return lse[:, :, : rows[2]]
+    return lse if lse.shape[2] == rows[2] else lse[:, :, : rows[2]]
 
 
 def _short(name: str) -> str:

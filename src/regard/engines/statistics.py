@@ -16,7 +16,7 @@ class Distance:
     Attributes:
         mean: (B, H, Nq), weighted mean of key position minus query position; negative looks back. NaN for a
             query that sees no key.
-        spread: (B, H, Nq), weighted standard deviation of the key position, resolved to 0.03. NaN likewise.
+        spread: (B, H, Nq), weighted standard deviation of the key position, resolved to 0.04. NaN likewise.
     """
 
     mean: Float[Tensor, "B H Nq"]

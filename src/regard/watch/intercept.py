@@ -112,19 +112,25 @@ class _Seam(TorchFunctionMode):
 
     def _tell(self, tensors: Sequence[Tensor], make: Callable[[], Call], inner: tuple[nn.Module, ...] = ()) -> None:
         """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
-        modules, reason = (*self._modules, *inner), unreadable(tensors)
-        with torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction():
-            try:
-                call = make() if reason is None else None
-            except RegardError as error:
-                call, reason = None, f"it is none that regard can express: {error}"
+        modules, call = (*self._modules, *inner), None
+        with ExitStack() as stack:
+            stack.enter_context(torch._C.DisableTorchFunction())
+            stack.enter_context(_disable_current_modes())
+            # The order matters: leaving inference mode turns gradients on.
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
+            if (reason := unreadable(tensors)) is None:
+                try:
+                    call = make()
+                except RegardError as error:
+                    reason = f"it is none that regard can express: {error}"
             if call is None:
                 for sink in self.sinks:
                     sink.missed(modules, str(reason))
                 return
-            with torch.autocast(tensors[0].device.type, enabled=False), _disable_current_modes():
-                for sink in self.sinks:
-                    sink.call(modules, call)
+            stack.enter_context(torch.autocast(tensors[0].device.type, enabled=False))
+            for sink in self.sinks:
+                sink.call(modules, call)
 
     def _enter_module(self, module: nn.Module, inputs: Any) -> None:
         if get_ident() != self._thread:
