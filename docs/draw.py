@@ -33,7 +33,7 @@ def photograph(report: regard.Report, path: Path) -> None:
         page = browser.new_page(viewport={"width": 1300, "height": 860})
         page.goto(report.save(Path(folder) / "page.html").resolve().as_uri())
         page.wait_for_selector("#grid button[aria-pressed=true]")
-        page.hover(f"#queries span:nth-child({report.groups[0].queries.words.index('it') + 1})")
+        page.hover(f"#queries span:nth-of-type({report.groups[0].queries.words.index('it') + 1})")
         page.screenshot(path=path)
         browser.close()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from regard import Attention, Mask, causal, full, padding, window
 from regard.errors import MaskError
 from regard.mechanisms.grid import Grid, Region
-from regard.mechanisms.masks import Band, Table, Tile, as_mask
+from regard.mechanisms.masks import Band, TensorMask, Tile, as_mask
 from regard.shapes import Sizes
 
 CPU = torch.device("cpu")
@@ -398,7 +398,7 @@ def test_a_mechanism_takes_a_mask_in_every_form():
     rule, table = causal(), booleans(2, 2)
     assert Attention(mask=rule).rule is rule
     assert Attention().rule == full()
-    assert isinstance(Attention(mask=table).rule, Table)
+    assert isinstance(Attention(mask=table).rule, TensorMask)
 
 
 # Refusals: what is wrong -> the call, and what the message must say.

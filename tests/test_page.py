@@ -68,10 +68,10 @@ def test_hovering_a_word_shows_where_it_attends_and_who_attends_to_it(seen, tmp_
     page = opened(regard.report(seen, WORDS, layer=1, head=0).save(tmp_path / "a.html"))
     weights = seen.sites[1].weights()[0, 0]
     for index in range(len(WORDS)):
-        page.hover(f"#queries span:nth-child({index + 1})")
+        page.hover(f"#queries span:nth-of-type({index + 1})")
         expected = weights[index].sort(descending=True).values[:6]
         assert percents(page.text_content("#says")) == pytest.approx((100 * expected).tolist(), abs=0.45)
-        page.hover(f"#keys span:nth-child({index + 1})")
+        page.hover(f"#keys span:nth-of-type({index + 1})")
         expected = weights[:, index].sort(descending=True).values[:6]
         assert percents(page.text_content("#says")) == pytest.approx((100 * expected).tolist(), abs=0.45)
 
@@ -89,7 +89,7 @@ def test_a_click_chooses_a_head(seen, tmp_path, opened):
     page.click("#grid button[data-at='1,1']")
     page.wait_for_selector("#grid button[data-at='1,1'][aria-pressed=true]")
     assert page.text_content("#head").startswith("Layer 1, head 1")
-    page.hover("#queries span:nth-child(1)")
+    page.hover("#queries span:nth-of-type(1)")
     expected = seen.sites[1].weights()[0, 1, 0].max()
     assert percents(page.text_content("#says"))[0] == pytest.approx(100 * float(expected), abs=0.45)
 
@@ -122,7 +122,7 @@ def test_cross_attention_has_its_own_words(tmp_path, opened):
     page = opened(report.save(tmp_path / "a.html"))
     assert page.locator("#queries span").all_text_contents() == ["a", "dog", "runs"]
     assert page.locator("#keys span").count() == 5
-    page.hover("#queries span:nth-child(2)")
+    page.hover("#queries span:nth-of-type(2)")
     assert page.text_content("#says").startswith("dog attends to:")
 
 
@@ -130,5 +130,5 @@ def test_five_hundred_words_open_and_answer(tmp_path, opened):
     with regard.watch() as seen:
         F.scaled_dot_product_attention(*torch.randn(3, 1, 12, 500, 32, generator=torch.Generator().manual_seed(0)))
     page = opened(regard.report(seen, [f"w{i}" for i in range(500)]).save(tmp_path / "a.html"))
-    page.hover("#queries span:nth-child(3)")
+    page.hover("#queries span:nth-of-type(3)")
     assert page.text_content("#says").startswith("w2 attends to:")

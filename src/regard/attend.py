@@ -15,13 +15,14 @@ from regard.engines.contract import Problem
 from regard.engines.observe import observe
 from regard.engines.partial import Partial
 from regard.engines.statistics import STATISTICS, Statistics, check_want
+from regard.errors import MaskError, ShapeError
 from regard.mechanisms.attention import Attention
 
 WANTED = ("lse", *STATISTICS)
 PLAIN = Attention()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attended(Statistics):
     """The result of `attend`: the output, and what was asked for beside it (else None).
 
@@ -38,6 +39,11 @@ class Attended(Statistics):
     engine: str
     explanation: Explanation
     lse: Tensor | None = None
+
+    def __repr__(self) -> str:
+        asked = [name for name in WANTED if getattr(self, name) is not None]
+        beside = ", ".join(asked) or "nothing"
+        return f"Attended(output {tuple(self.output.shape)}, engine {self.engine}, beside it: {beside})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +105,7 @@ def attend(
         EngineError: an unknown engine, or none that takes the call.
     """
     wanted = check_want(want, WANTED)
-    problem = Problem(query, key, value, mechanism)
+    problem = _problem(query, key, value, mechanism)
     chosen, explanation = choose(problem, engine)
     token = _running.set(True)
     try:
@@ -128,4 +134,16 @@ def explain(
     engine: str = "auto",
 ) -> Explanation:
     """Say which engine `attend` would take and why the others not, without running; arguments as for `attend`."""
-    return explain_problem(Problem(query, key, value, mechanism), engine)
+    return explain_problem(_problem(query, key, value, mechanism), engine)
+
+
+def _problem(query: object, key: object, value: object, mechanism: object) -> Problem:
+    """Return the problem, if its parts are of the right kinds at all."""
+    if not isinstance(mechanism, Attention):
+        raise MaskError(
+            f"mechanism: expected an Attention; got {type(mechanism).__name__}. For a mask write Attention(mask=...)"
+        )
+    if not (isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)):
+        got = ", ".join(type(each).__name__ for each in (query, key, value))
+        raise ShapeError(f"expected three torch tensors; got {got}")
+    return Problem(query, key, value, mechanism)

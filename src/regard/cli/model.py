@@ -55,6 +55,8 @@ def load(name: str | None) -> TextModel:
         encoder_decoder = getattr(config, "is_encoder_decoder", False)
         kind = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModel
         model = _weights(kind, place)
+    if not tokenizer.get_vocab() or len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):
+        raise InputError(f"cannot load the model {place!r}: it comes without a tokenizer's vocabulary")
     shown = "all-MiniLM-L6-v2" if name is None else Path(name).name or name
     return TextModel(shown, model.eval(), tokenizer, _positions(config, tokenizer))
 

@@ -75,20 +75,30 @@ def read_and_watch(
 
 
 def _encoded(
-    loaded: TextModel, text: str, whole_words: bool, max_tokens: int | None
+    loaded: TextModel, text: str, whole_words: bool, max_tokens: int | None, *, as_target: bool = False
 ) -> tuple[Axis, dict[str, Any]]:
-    """Return the words of a text and the model's inputs."""
+    """Return the words of a text and the model's inputs; some tokenizers write targets in another way."""
     tokenizer = loaded.tokenizer
     options = {} if max_tokens is None else {"truncation": True, "max_length": max_tokens}
     try:
         encoding = tokenizer(
-            text, return_tensors="pt", return_offsets_mapping=tokenizer.is_fast, verbose=False, **options
+            **{"text_target" if as_target else "text": text},
+            return_tensors="pt",
+            return_offsets_mapping=tokenizer.is_fast,
+            verbose=False,
+            **options,
         )
     except (ValueError, OverflowError) as error:
         raise InputError(f"--max-tokens {max_tokens}: too few for this tokenizer ({error})") from error
     count = int(encoding["input_ids"].shape[1])
+    special = tokenizer.num_special_tokens_to_add()
+    if max_tokens is not None and max_tokens <= special:
+        raise InputError(
+            f"--max-tokens: expected at least {special + 1} (the tokenizer adds {special}); got {max_tokens}"
+        )
     if count == 0:
-        raise InputError("expected a text with at least one token; the tokenizer finds none in it")
+        side = "--target" if as_target else "the text"
+        raise InputError(f"expected at least one token; the tokenizer of {loaded.name} finds none in {side}")
     if loaded.positions is not None and count > loaded.positions:
         raise InputError(
             f"the text has {count} tokens, and {loaded.name} takes {loaded.positions}."
@@ -112,7 +122,7 @@ def _decoder_side(
             raise InputError(
                 f"{loaded.name} generates nothing for this text; hand in the decoder's side with --target"
             )
-    axis, encoded = _encoded(loaded, target, whole_words, max_tokens)
+    axis, encoded = _encoded(loaded, target, whole_words, max_tokens, as_target=True)
     start = loaded.model.config.decoder_start_token_id
     if start is None:
         raise InputError(f"{loaded.name} names no token that its decoder starts with (decoder_start_token_id)")

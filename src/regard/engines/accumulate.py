@@ -39,7 +39,8 @@ class RowStatistics:
         def rows(name: str) -> Tensor | None:
             return like.new_zeros((pairs, queries)) if name in want else None
 
-        self.entropy, self.first = rows("entropy"), rows("first")
+        self._logarithms, self._mass = rows("entropy"), rows("entropy")
+        self.first = rows("first")
         self._moments = like.new_zeros((pairs, queries, 3), dtype=torch.float64) if "distance" in want else None
 
     def add(self, spot: Spot, keys: slice, P: Tensor, S: Tensor) -> None:
@@ -51,9 +52,17 @@ class RowStatistics:
             blocks = P.shape[-1] // BLOCK
             within = (P @ _block_sums(blocks, P.dtype, P.device))[:, :queries].double()
             self._moments[spot.pairs, spot.queries] += within @ _shift(keys.start, blocks, P.device)
-        if self.entropy is not None:
-            part = P.mul_(S).sum(-1)[:, :queries]
-            self.entropy[spot.pairs, spot.queries].sub_(part, alpha=math.log(2))
+        if self._logarithms is not None and self._mass is not None:
+            self._mass[spot.pairs, spot.queries] += P.sum(-1)[:, :queries]
+            self._logarithms[spot.pairs, spot.queries] += P.mul_(S).sum(-1)[:, :queries]
+
+    def entropy(self, lead: tuple[int, int]) -> Tensor | None:
+        """Return -sum P log P of the weights over their sum, which rounding keeps from being 1."""
+        if self._logarithms is None or self._mass is None:
+            return None
+        mass = self._mass.masked_fill(self._mass == 0, 1.0)
+        entropy = (mass.log2() - self._logarithms / mass) * math.log(2)
+        return entropy.view(*lead, entropy.shape[-1])
 
     def distance(self, lead: tuple[int, int]) -> Distance | None:
         """Return the distances with axes (B, H, Nq)."""

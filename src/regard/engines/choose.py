@@ -9,7 +9,8 @@ from regard.errors import EngineError
 
 ENGINES: tuple[Engine, ...] = (Fused(), Reference())
 
-# "auto" takes the dense engine only while its matrices stay below this; beyond, it must be asked for by name.
+# "auto" takes an engine only while what it holds beside inputs and output, such as a matrix of scores or a mask as
+# one tensor, stays below this; beyond, it must be asked for by name.
 DENSE_LIMIT = 1 << 28
 
 
@@ -87,6 +88,6 @@ def _verdict(each: Engine, problem: Problem, engine: str) -> Verdict:
         reasons = [f'engine="{engine}" was asked for']
     else:
         reasons = each.against(problem)
-        if engine == "auto" and each.name == Reference.name and memory > DENSE_LIMIT:
+        if engine == "auto" and memory > DENSE_LIMIT:
             reasons = [*reasons, f'too large to take unasked; ask for it with engine="{each.name}"']
     return Verdict(each.name, tuple(reasons), memory)

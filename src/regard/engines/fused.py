@@ -4,6 +4,7 @@ torch leaves its fused kernels silently where values are wider or narrower than 
 changes no score and no output, keeps them.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -19,7 +20,7 @@ from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks import Band, Full
 from regard.shapes import compute_dtype
 
-_DEEP = 1.0e3
+_LARGE_BIAS = 1.0e3
 
 
 class Fused:
@@ -32,9 +33,9 @@ class Fused:
         reasons = []
         if problem.mask.requires_grad and torch.is_grad_enabled():
             reasons.append("the mask asks for a gradient, and torch's fused kernels give none to masks")
-        if problem.wants_grad and _has_deep_rows(problem):
+        if problem.wants_grad and _adds_large_rows(problem):
             reasons.append(
-                f"the mask adds numbers beyond {_DEEP:g} to a whole row, and torch's fused gradient is wrong there"
+                f"the mask adds numbers beyond {_LARGE_BIAS:g} to a row, where torch's fused gradient is wrong"
             )
         if problem.device.type not in ("cpu", "cuda"):
             reasons.append(f"no fused kernel is known for device {problem.device.type}")
@@ -43,8 +44,9 @@ class Fused:
     def memory(self, problem: Problem) -> int:
         """Return room for padding, and for the mask where the kernel takes it only as a full tensor."""
         sizes = problem.sizes
-        padded = abs(sizes.width - sizes.value_width) * sizes.batch * (sizes.keys + sizes.queries) * sizes.heads
-        mask = 0 if _built_in(problem) else problem.dense_bytes()
+        positions = sizes.batch * sizes.heads * (sizes.keys + sizes.queries)
+        padded = abs(sizes.width - sizes.value_width) * positions
+        mask = 0 if _built_in(problem) else _mask_elements(problem) * max(4, problem.query.element_size())
         return padded * problem.query.element_size() + mask
 
     def run(self, problem: Problem) -> Partial:
@@ -61,7 +63,19 @@ def _built_in(problem: Problem) -> bool:
     return isinstance(problem.mask, Full) or (problem.mask == Band(None, 0, "first") and problem.scale > 0)
 
 
-def _has_deep_rows(problem: Problem) -> bool:
+def _mask_elements(problem: Problem) -> int:
+    """Return how many numbers the mask has as one tensor; one pair of positions tells which axes it needs."""
+    sizes = problem.sizes
+    if sizes.pairs == 0:
+        return 0
+    first = torch.zeros(1, dtype=torch.long, device=problem.device)
+    corner = replace(Grid.whole(sizes, problem.device), query=first.view(-1, 1), key=first)
+    bias = problem.mask.bias(corner)
+    shape = torch.broadcast_shapes(problem.mask.allowed(corner).shape, () if bias is None else bias.shape)
+    return int(math.prod(shape)) * sizes.queries * sizes.keys
+
+
+def _adds_large_rows(problem: Problem) -> bool:
     """Whether the mask adds large numbers to a whole row: its log-sum-exp then drowns what it is to normalise."""
     if not problem.mask.adds:
         return False
@@ -70,7 +84,7 @@ def _has_deep_rows(problem: Problem) -> bool:
     if added is None or added.numel() == 0:
         return False
     peak = added.masked_fill(~problem.mask.allowed(grid), -torch.inf).amax(-1)
-    return bool((peak.isfinite() & (peak.abs() > _DEEP)).any())
+    return bool((peak.isfinite() & (peak.abs() > _LARGE_BIAS)).any())
 
 
 def _in_rows(tensor: Tensor, width: int) -> Tensor:

@@ -25,17 +25,13 @@ _FUSED = {
 
 @dataclass(frozen=True, eq=False)
 class Caught:
-    """What a fused operator was given and gave: tensors without gradient history.
+    """What a fused operator gave beside its output.
 
     Attributes:
-        query: (B, H, Nq, D), after autocast.
-        key: (B, G, Nk, D).
         lse: (B, H, Nq), or None where the kernel did not compute it.
         name: the operator, for people.
     """
 
-    query: Tensor
-    key: Tensor
     lse: Tensor | None
     name: str
 
@@ -58,8 +54,7 @@ class Catch(TorchDispatchMode):
                 return func.decompose(*args, **kwargs)
         results = func(*args, **kwargs)
         if func._schema.name in _FUSED:
-            query, key = args[0], args[1]
-            self.caught = Caught(query, key, _usable(results[1], query), _short(func._schema.name))
+            self.caught = Caught(_usable(results[1], args[0]), _short(func._schema.name))
         return results
 
 

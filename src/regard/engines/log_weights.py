@@ -10,6 +10,7 @@ log-sum-exp enter in one more pass. A forbidden pair gets FLOOR, whose power of 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,9 +24,12 @@ from regard.shapes import Sizes, compute_dtype
 FLOOR = -1.0e5
 LOG2_E = math.log2(math.e)
 
-# Beyond this size a log-sum-exp comes from numbers like finfo.min that a mask adds to a whole row. Rounding
-# then decides the model's weights, so they are made as the model makes them: sum first, then subtract.
-_DEEP = 1.0e2
+# Beyond this size a log-sum-exp comes from large numbers, like finfo.min, that a mask adds to a whole row. Rounding
+# then decides the model's weights, so they are made as the model makes them: add first, then subtract the maximum.
+_LARGE_LSE = 1.0e2
+
+# How many scores such rows are normalised with at a time.
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class LogWeights:
         shift: (pairs, Nq, 1), -log2(e) l, or 0 for scores.
         unit: 1 of the scores' natural logarithm in the logarithm used here: log2(e) or 1.
         floor: what a forbidden pair gets.
-        deep: (pairs, Nq) rows with numbers so large added that rounding matters, or None for no such rows.
+        large: rows with large numbers added, or None for no such rows.
     """
 
     problem: Problem
@@ -50,7 +54,7 @@ class LogWeights:
     shift: Tensor
     unit: float
     floor: float
-    deep: Tensor | None
+    large: "LargeRows | None"
 
     @classmethod
     def of(cls, problem: Problem, pairs: range, lse: Tensor | None) -> "LogWeights":
@@ -62,14 +66,15 @@ class LogWeights:
             lse: (B, H, Nq) natural log-sum-exp, or None to get natural scores, -inf where forbidden.
         """
         sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
-        unit, deep = (1.0, None) if lse is None else (LOG2_E, None)
         rows = problem.query.new_zeros((len(pairs), sizes.queries), dtype=dtype)
+        large, unit = None, 1.0
         if lse is not None:
             known = lse.reshape(sizes.batch * sizes.heads, sizes.queries)[pairs.start : pairs.stop].to(dtype)
-            rows = torch.where(known == -torch.inf, FLOOR, -LOG2_E * known)
-            beyond = known.isfinite() & (known.abs() > _DEEP)
-            deep = beyond if problem.mask.adds and bool(beyond.any()) else None
-        return cls(
+            unit = _unit(problem.scale, dtype)
+            rows = torch.where(known == -torch.inf, FLOOR, (-unit * known.double()).to(dtype))
+            beyond = known.isfinite() & (known.abs() > _LARGE_LSE)
+            large = beyond if problem.mask.adds and bool(beyond.any()) else None
+        scores = cls(
             problem=problem,
             pairs=pairs,
             query=_pairs(problem.query, pairs, sizes).to(dtype).contiguous(),
@@ -77,8 +82,9 @@ class LogWeights:
             shift=rows.unsqueeze(-1),
             unit=unit,
             floor=-torch.inf if lse is None else FLOOR,
-            deep=deep,
+            large=None,
         )
+        return scores if large is None else replace(scores, large=scores._normalised(large))
 
     def narrow(self, pairs: range) -> "LogWeights":
         """Return some of these pairs, without copying."""
@@ -89,7 +95,7 @@ class LogWeights:
             query=self.query[part],
             key=self.key[part],
             shift=self.shift[part],
-            deep=None if self.deep is None else self.deep[part],
+            large=None if self.large is None else self.large.narrow(part),
         )
 
     def tile(self, queries: slice, keys: slice, out: Tensor | None = None) -> Tensor | None:
@@ -127,17 +133,10 @@ class LogWeights:
             queries: (n,) positions.
             keys: (n,) positions.
         """
-        if self.deep is not None:
-            return self.rows(queries).gather(-1, keys.expand(len(self.pairs), -1).unsqueeze(-1)).squeeze(-1)
-        S = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
-        S = self.shift[:, queries] + self._factor * S
-        mask, grid = (
-            self.problem.mask,
-            Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device),
-        )
-        if (bias := self.problem.added(grid, S.dtype)) is not None:
-            S = S + self.unit * bias
-        return S.masked_fill(~mask.allowed(grid), self.floor).squeeze(-1).clamp(min=self.floor)
+        dots = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
+        S = self.shift[:, queries] + self._factor * dots
+        grid = Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device)
+        return self._on(grid, S, lambda: dots, queries).squeeze(-1)
 
     @property
     def _factor(self) -> float:
@@ -145,38 +144,80 @@ class LogWeights:
         return self.problem.scale * self.unit
 
     def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
-        mask, grid = self.problem.mask, self._grid(queries, keys)
-        if (bias := self.problem.added(grid, S.dtype)) is not None:
-            S.add_(bias, alpha=self.unit)
-        S.masked_fill_(~mask.allowed(grid), self.floor)
+        def dots() -> Tensor:
+            return torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2))
+
+        return self._on(self._grid(queries, keys), S, dots, queries)
+
+    def _on(self, grid: Grid, S: Tensor, dots: Callable[[], Tensor], queries: slice | Tensor) -> Tensor:
+        """Apply the mask of a grid to S, in place; rows with large numbers added are made anew from dots."""
+        bias, allowed = self.problem.added(grid, S.dtype), self.problem.mask.allowed(grid)
         if bias is not None:
-            S.clamp_(min=self.floor)
-        if self.deep is not None:
-            rows = self.deep[:, queries].unsqueeze(-1)
-            S.copy_(torch.where(rows, self._deep_rows(queries)[..., keys], S))
+            S.add_(bias, alpha=self.unit)
+        S.masked_fill_(~allowed, self.floor)
+        if bias is None:
+            return S
+        S.clamp_(min=self.floor)
+        if self.large is not None and bool((rows := self.large.rows[:, queries]).any()):
+            made = self._added(dots(), bias, allowed) - self.large.peak[:, queries]
+            made = ((made - self.large.rest[:, queries]) * self.unit).clamp_(min=self.floor)
+            S.copy_(torch.where(rows.unsqueeze(-1), made, S))
         return S
 
-    def _deep_rows(self, queries: slice | Tensor) -> Tensor:
-        """Return whole rows (pairs, queries, Nk), each normalised by itself after the mask's numbers are added."""
-        everything = slice(0, self.problem.sizes.keys)
-        mask, grid = self.problem.mask, self._grid(queries, everything)
-        S = self.problem.scale * torch.bmm(self.query[:, queries], self.key.transpose(1, 2))
-        if (bias := self.problem.added(grid, S.dtype)) is not None:
-            S = S + bias
-        S = S.masked_fill(~mask.allowed(grid), -torch.inf)
-        return (torch.log_softmax(S, -1) * self.unit).clamp(min=FLOOR)
+    def _added(self, dots: Tensor, bias: Tensor, allowed: Tensor) -> Tensor:
+        """Return scores as models compute them: scaled, then added to; -inf where forbidden."""
+        return (self.problem.scale * dots + bias).masked_fill_(~allowed, -torch.inf)
+
+    def _normalised(self, rows: Tensor) -> "LargeRows":
+        """Return what normalises rows (pairs, Nq), each by itself."""
+        sizes = self.problem.sizes
+        peak, rest = torch.zeros_like(self.shift), torch.zeros_like(self.shift)
+        for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, len(self.pairs) * sizes.keys))):
+            if bool(rows[:, queries].any()):
+                grid = self._grid(queries, slice(0, sizes.keys))
+                bias = self.problem.added(grid, self.query.dtype)
+                assert bias is not None
+                dots = torch.bmm(self.query[:, queries], self.key.transpose(1, 2))
+                S = self._added(dots, bias, self.problem.mask.allowed(grid))
+                peak[:, queries] = S.amax(-1, keepdim=True)
+                rest[:, queries] = torch.logsumexp(S - peak[:, queries], -1, keepdim=True)
+        return LargeRows(rows, peak, rest)
 
     def _grid(self, queries: slice | Tensor, keys: slice | Tensor) -> Grid:
         return Grid.of(self.pairs, queries, keys, self.problem.sizes, self.query.device)
 
 
+@dataclass(frozen=True, eq=False)
+class LargeRows:
+    """Rows to which a mask adds large numbers, and what normalises them.
+
+    Attributes:
+        rows: (pairs, Nq), which rows they are.
+        peak: (pairs, Nq, 1), their largest score.
+        rest: (pairs, Nq, 1), the log-sum-exp of their scores less the largest.
+    """
+
+    rows: Tensor
+    peak: Tensor
+    rest: Tensor
+
+    def narrow(self, part: slice) -> "LargeRows":
+        """Return some of the pairs."""
+        return LargeRows(self.rows[part], self.peak[part], self.rest[part])
+
+
+def _unit(scale: float, dtype: torch.dtype) -> float:
+    """Return log2(e), off by what makes scale * log2(e) a number of the type, so that only differences are off."""
+    factor = float(torch.tensor(scale * LOG2_E, dtype=dtype))
+    return factor / scale if scale and math.isfinite(factor) and factor else LOG2_E
+
+
 def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
     """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs, as a view if it can."""
-    if tensor.shape[1] == sizes.heads:
-        flat = tensor[0] if sizes.batch == 1 else tensor.reshape(sizes.batch * sizes.heads, *tensor.shape[2:])
-        return flat[pairs.start : pairs.stop]
+    if tensor.shape[1] == sizes.heads and (sizes.batch == 1 or tensor.is_contiguous()):
+        return tensor.flatten(0, 1)[pairs.start : pairs.stop]
     index = torch.arange(pairs.start, pairs.stop, device=tensor.device)
-    return tensor[index // sizes.heads, (index % sizes.heads) // sizes.group]
+    return tensor[index // sizes.heads, (index % sizes.heads) // (sizes.heads // tensor.shape[1])]
 
 
 def chunks(total: int, size: int) -> list[slice]:
@@ -194,6 +235,7 @@ def subranges(whole: range, size: int) -> list[range]:
     return [whole[start : start + max(size, 1)] for start in range(0, len(whole), max(size, 1))]
 
 
+@torch.no_grad()
 def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
     """Return the natural log-sum-exp (B, H, Nq) of a problem's scores, streamed over tiles of keys.
 

@@ -13,6 +13,9 @@ from regard.engines.contract import Problem
 from regard.engines.partial import Partial
 from regard.mechanisms.grid import Grid
 
+# How many pairs of positions are asked of a mask at a time.
+_AT_ONCE = 1 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class Cleaned:
@@ -60,8 +63,8 @@ def _poisoned(problem: Problem, bad_query: Tensor, bad_key: Tensor) -> Tensor:
     every_key = torch.arange(sizes.keys, device=device)
     for pair in range(rows.shape[0]):
         keys, queries = every_key[bad_key[pair]], everyone[bad_query[pair]]
-        for asked, seen in ((everyone, keys), (queries, every_key)):
-            if asked.numel() and seen.numel():
+        for whole, seen in ((everyone, keys), (queries, every_key)):
+            for asked in whole.split(max(1, _AT_ONCE // max(1, seen.numel()))):
                 allowed = problem.mask.allowed(Grid.of(range(pair, pair + 1), asked, seen, sizes, device))
                 rows[pair, asked] |= allowed.expand(1, asked.numel(), seen.numel())[0].any(-1)
     return rows.view(sizes.batch, sizes.heads, sizes.queries)

@@ -61,7 +61,7 @@ def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cells: int) 
         return None if tensor is None else tensor.view(*lead, tensor.shape[-1])
 
     return Statistics(
-        entropy=shaped(rows.entropy),
+        entropy=rows.entropy(lead),
         received=shaped(columns.received),
         received_max=shaped(columns.received_max),
         distance=rows.distance(lead),

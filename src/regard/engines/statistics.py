@@ -70,8 +70,8 @@ def check_want(want: Collection[str], known: Collection[str]) -> frozenset[str]:
     Raises:
         WantError: a name that is not known, or a lone string instead of a collection of names.
     """
-    if isinstance(want, str):
-        raise WantError(f'want: expected a collection of names such as ("{want}",); got the string {want!r}')
+    if isinstance(want, str) or not isinstance(want, Collection):
+        raise WantError(f'want: expected a collection of names such as ("entropy",); got {want!r}')
     if unknown := sorted(set(want) - set(known)):
         raise WantError(f"want: expected names out of {', '.join(sorted(known))}; got {', '.join(unknown)}")
     return frozenset(want)

@@ -1,9 +1,11 @@
 """The mechanism: one frozen value that says which attention is meant."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from regard.errors import MaskError
 from regard.mechanisms.masks import Full, Mask, as_mask
 
 
@@ -24,6 +26,8 @@ class Attention:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", as_mask(self.mask))
+        if self.scale is not None and not (isinstance(self.scale, int | float) and math.isfinite(self.scale)):
+            raise MaskError(f"scale: expected a finite number or None; got {self.scale!r}")
 
     @property
     def rule(self) -> Mask:

@@ -82,8 +82,17 @@ class Mask(ABC):
     def __or__(self, other: "Mask | Tensor") -> "Mask":
         return Either(self, as_mask(other))
 
+    def __rand__(self, other: Tensor) -> "Mask":
+        return as_mask(other) & self
+
+    def __ror__(self, other: Tensor) -> "Mask":
+        return as_mask(other) | self
+
     def __invert__(self) -> "Mask":
-        return Neither(self)
+        return Not(self)
+
+    def __bool__(self) -> bool:
+        raise MaskError("a mask is neither true nor false; combine masks with &, | and ~ instead of and, or, not")
 
     def __str__(self) -> str:
         return self.kind
@@ -184,7 +193,7 @@ class Padding(Mask):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Mask):
+class TensorMask(Mask):
     """A tensor that broadcasts to (B, H, Nq, Nk): booleans (True = may attend) or numbers added to the scores."""
 
     tensor: Tensor
@@ -220,7 +229,7 @@ class Table(Mask):
 
     def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
         """Copy the tensor."""
-        return Table(copy(self.tensor))
+        return TensorMask(copy(self.tensor))
 
     @property
     def adds(self) -> bool:
@@ -325,7 +334,7 @@ class Either(Mask):
 
 
 @dataclass(frozen=True, eq=False)
-class Neither(Mask):
+class Not(Mask):
     """What a mask forbids."""
 
     inner: Mask
@@ -339,7 +348,7 @@ class Neither(Mask):
 
     def copied(self, copy: Callable[[Tensor], Tensor]) -> Mask:
         """Copy the mask inside."""
-        return Neither(self.inner.copied(copy))
+        return Not(self.inner.copied(copy))
 
     def tile(self, region: Region) -> Tile:
         """Empty and full change places."""
@@ -383,8 +392,9 @@ def as_mask(mask: Mask | Tensor | None) -> Mask:
     if isinstance(mask, Mask):
         return mask
     if isinstance(mask, Tensor):
-        return Table(mask)
-    raise MaskError(f"mask: expected a regard mask, a tensor or None; got {type(mask).__name__}")
+        return TensorMask(mask)
+    called = f". Did you mean {mask.__name__}()?" if mask in (full, causal) else ""
+    raise MaskError(f"mask: expected a regard mask, a tensor or None; got {type(mask).__name__}{called}")
 
 
 def full() -> Mask:
@@ -414,8 +424,8 @@ def window(back: int, ahead: int | None = None, *, align: Align = "first") -> Ma
         MaskError: a negative distance.
     """
     ahead = back if ahead is None else ahead
-    if back < 0 or ahead < 0:
-        raise MaskError(f"window: expected distances of at least 0; got back={back}, ahead={ahead}")
+    if not (isinstance(back, int) and isinstance(ahead, int)) or back < 0 or ahead < 0:
+        raise MaskError(f"window: expected whole distances of at least 0; got back={back}, ahead={ahead}")
     return Band(back, ahead, _aligned(align))
 
 

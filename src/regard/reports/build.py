@@ -47,8 +47,8 @@ def build_groups(
         raise ReportError(f"expected a record with at least one attention call; got none.\n{record.coverage}")
     sites: dict[str, list[Site]] = {}
     for site in record.sites:
-        if item >= site.sizes.batch:
-            raise ReportError(f"item: expected less than {site.sizes.batch} (the batch); got {item}")
+        if not 0 <= item < site.sizes.batch:
+            raise ReportError(f"item: expected from 0 to {site.sizes.batch - 1} (the batch); got {item}")
         sites.setdefault(_group_name(site, target), []).append(site)
     groups = []
     for name, members in sites.items():
@@ -71,8 +71,13 @@ def _axes(name: str, sites: Sequence[Site], source: Axis | None, target: Axis | 
     count, width = sites[0].sizes.queries, sites[0].sizes.keys
     if any((s.sizes.queries, s.sizes.keys) != (count, width) for s in sites):
         raise ReportError(
-            f"{name}: expected calls of one size; got several, as generation with a cache makes. Watch one forward"
-            " pass over the whole text instead"
+            f"{name}: expected calls of one size; got several. A decoder beside an encoder needs target=...; of"
+            " generation with a cache, watch one forward pass over the whole text instead"
+        )
+    if name.endswith("self-attention") and count != width:
+        raise ReportError(
+            f"{name}: expected as many queries as keys; got {count} and {width}, as generation with a cache makes."
+            " Watch one forward pass over the whole text instead"
         )
     queries = _fitted(f"{name}, queries", queries, count)
     return queries, queries if name.endswith("self-attention") else _fitted(f"{name}, keys", keys, width)
@@ -116,13 +121,18 @@ def _group(
     if not chosen:
         raise ReportError(
             f"expected a layer from 0 to {len(layers) - 1} and a head from 0 to {len(layers[0]) - 1};"
-            f" got layer {layer}, head {head}"
+            f" got {', '.join(f'{name} {n}' for name, n in (('layer', layer), ('head', head)) if n is not None)}"
         )
     return GroupPanel(name, queries, keys, layers, max(chosen, key=lambda panel: panel.facts.worth))
 
 
 def _layer(number: int, site: Site, queries: Axis, keys: Axis, item: int) -> tuple[HeadPanel, ...]:
     weights = site.joined(torch.tensor(queries.groups), torch.tensor(keys.groups))[item].float().cpu()
+    if not bool(weights.isfinite().all()):
+        raise ReportError(
+            f"{site.name}: expected finite weights; got NaN. Its queries or keys hold NaN or infinity, as half"
+            " precision makes of large numbers: run the model in float32 or bfloat16"
+        )
     entropy, received = site.entropy[item].cpu(), site.received[item].cpu()
     facts = head_kinds(site, keys.separators, item)
     return tuple(

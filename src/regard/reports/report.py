@@ -14,7 +14,7 @@ from regard.reports.writing import write_whole
 from regard.watch.record import Record
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """What a record shows.
 
@@ -29,6 +29,10 @@ class Report:
     facts: tuple[str, ...]
     groups: tuple[GroupPanel, ...]
     coverage: str
+
+    def __repr__(self) -> str:
+        heads = sum(len(group.heads) for group in self.groups)
+        return f"Report({self.title!r}, {heads} heads); .save(path) writes html, png, svg, pdf or json"
 
     def save(self, path: str | Path) -> Path:
         """Write the report in the format of the path's ending: html, png, svg, pdf or json.
@@ -71,7 +75,8 @@ def report(
         NotKeptError: a site kept no rows.
     """
     source_axis, target_axis = (
-        given if given is None or isinstance(given, Axis) else axis(given) for given in (tokens, target)
+        given if given is None or isinstance(given, Axis) else axis([str(word) for word in given])
+        for given in (tokens, target)
     )
     groups = build_groups(record, source_axis, target_axis, item=item, layer=layer, head=head)
     return Report(title, tuple(facts), groups, str(record.coverage))
@@ -86,7 +91,7 @@ def format_of(path: Path) -> Callable[[Report, str], bytes]:
     formats = {".html": _html, ".json": _json, ".png": _picture, ".svg": _picture, ".pdf": _picture}
     if path.suffix.lower() not in formats:
         endings = ", ".join(formats)
-        raise ReportError(f"expected a file name that ends in one of {endings}; got {path.name!r}")
+        raise ReportError(f"expected a file name that ends in one of {endings}; got {str(path)!r}")
     return formats[path.suffix.lower()]
 
 

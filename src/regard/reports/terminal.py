@@ -43,7 +43,7 @@ def as_text(
 
 
 def _group(group: GroupPanel, by: str) -> list[RenderableType]:
-    readable = sorted(group.heads, key=lambda head: -head.facts.worth)[:_HEADS_TO_READ]
+    readable = sorted(group.heads, key=lambda head: (head is not group.shown, -head.facts.worth))[:_HEADS_TO_READ]
     return [
         Text(f"{group.name}: each head's {by.replace('_', ' ')}, from 0 (dark) to 1 (bright), and its kind"),
         _grid(group, by),
@@ -52,7 +52,7 @@ def _group(group: GroupPanel, by: str) -> list[RenderableType]:
         Text(f"Weight that each word receives in {group.shown.title}"),
         _strip(group, group.shown),
         Text(),
-        Text("Strongest links between words, in the heads most worth reading"),
+        Text("Strongest links between words, in the head shown and those most worth reading"),
         *(_links(group, head) for head in readable),
     ]
 
@@ -83,7 +83,11 @@ def _strip(group: GroupPanel, head: HeadPanel) -> Text:
 def _links(group: GroupPanel, head: HeadPanel) -> Text:
     text = Text(f"  {head.title:<34}")
     links = strongest_links(group, head, _LINKS)
-    shown = [f"{printable(link.query)} → {printable(link.key)} {link.weight:.2f}" for link in links]
+    # Spaces that do not break keep each link on one line.
+    shown = [
+        f"{printable(link.query)} → {printable(link.key)} {link.weight:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+        for link in links
+    ]
     return text.append("   ".join(shown) or "none")
 
 

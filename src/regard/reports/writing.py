@@ -1,7 +1,6 @@
 """Files are written whole or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from regard.errors import ReportError
@@ -25,10 +24,12 @@ def write_whole(path: Path, content: bytes) -> None:
         ReportError: the path cannot be written.
     """
     check_writable(path)
+    aim = path.resolve()
+    part = aim.with_name(f".{aim.name}.{os.getpid()}.part")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.resolve().parent, prefix=".", delete=False) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        part.write_bytes(content)
+        part.replace(aim)
     except OSError as error:
         raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)

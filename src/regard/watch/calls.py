@@ -10,7 +10,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Full, Mask, Table, causal
+from regard.mechanisms.masks import Full, Mask, TensorMask, causal
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +103,9 @@ def _broadcast(tensors: list[Tensor], grouped: bool) -> list[Tensor]:
 def _mask(tensor: Tensor, query: Tensor) -> Mask:
     """Return a mask tensor with its leading axes folded as those of the queries are."""
     if query.ndim == 4:
-        return Table(tensor)
+        return TensorMask(tensor)
     tensor = tensor.reshape((1,) * (query.ndim - tensor.ndim) + tuple(tensor.shape))
-    return Table(_four_axes(tensor.expand(*query.shape[:-2], *tensor.shape[-2:])))
+    return TensorMask(_four_axes(tensor.expand(*query.shape[:-2], *tensor.shape[-2:])))
 
 
 def _four_axes(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from regard.engines.contract import Problem
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Table
+from regard.mechanisms.masks import TensorMask
 from regard.watch.calls import Call
 
 ENCODER_LAYER = "_transformer_encoder_layer_fwd"
@@ -35,7 +35,7 @@ def fast_path_call(name: str, args: tuple[Any, ...]) -> Call:
         inputs, (width, heads, weight, bias), mask, mask_type = args[:3], args[3:7], args[9], args[12]
     parts = zip(inputs, weight.chunk(3), bias.chunk(3), strict=True)
     query, key, value = (_heads(F.linear(x, w, b), heads) for x, w, b in parts)
-    rule = None if mask is None else Table(_forbidden(mask, mask_type).logical_not())
+    rule = None if mask is None else TensorMask(_forbidden(mask, mask_type).logical_not())
     problem = Problem(query, key, value, Attention(mask=rule))
     return Call(problem=problem, lse=None, engine="fast path", dropout=0.0)
 

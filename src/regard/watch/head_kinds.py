@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from regard.watch.site import Site
@@ -112,7 +111,7 @@ def _judge(site: Site, head: int, shares: dict[str, float], entropy: Tensor, rel
 
 
 def _none(site: Site) -> Tensor:
-    return torch.zeros(site.sizes.heads)
+    return site.entropy.new_zeros(site.sizes.heads)
 
 
 def _on_diagonal(site: Site, offset: int, item: int, own: bool) -> Tensor:
@@ -129,6 +128,6 @@ def _near(site: Site, item: int, own: bool) -> Tensor:
 
 
 def _even(site: Site, item: int) -> Tensor:
-    """Return (1 or H, Nq): the entropy of even attention over the keys that each query may see."""
+    """Return (H, Nq): the entropy of even attention over the keys that each query may see."""
     seen = site.visible()[item]
-    return torch.where(seen > 1, seen.float().log(), torch.full((), math.inf))
+    return seen.float().log().masked_fill(seen <= 1, math.inf)

@@ -53,7 +53,6 @@ class _Seam(TorchFunctionMode):
         self.sinks: list[Sink] = []
         self._modules: list[nn.Module] = []
         self._aside: ExitStack | None = None
-        self._own: list[nn.Module] = []
         self._thread = get_ident()
 
     @contextmanager
@@ -138,21 +137,19 @@ class _Seam(TorchFunctionMode):
         self._modules.append(module)
         for sink in self.sinks:
             sink.entered(module)
-        if isinstance(module, _OWN_ATTENTION):
-            self._own.append(module)
-            if self._aside is None and _get_current_function_mode_stack() == [self]:
-                self._aside = ExitStack()
-                self._aside.enter_context(_popped(self))
-                self._aside.enter_context(self._by_name())
+        if not isinstance(module, _OWN_ATTENTION) or self._aside is not None:
+            return
+        if _get_current_function_mode_stack() == [self]:
+            self._aside = ExitStack()
+            self._aside.enter_context(_popped(self))
+            self._aside.enter_context(self._by_name())
 
     def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if get_ident() != self._thread or module not in self._modules:
             return
         while self._modules.pop() is not module:
             pass
-        if self._own and self._own[-1] is module:
-            self._own.pop()
-        if not self._own:
+        if not any(isinstance(outer, _OWN_ATTENTION) for outer in self._modules):
             self._come_back()
 
     def _come_back(self) -> None:
@@ -176,6 +173,7 @@ class _Thread(threading.local):
     """What a thread has open: its seam, and the seam that sees calls by name at the moment."""
 
     seam: _Seam | None = None
+    opened: ExitStack
     by_name: _Seam | None = None
 
 
@@ -246,12 +244,16 @@ def _in_backward() -> bool:
 @contextmanager
 def intercepting(sink: Sink) -> Iterator[None]:
     """Within the block, tell the sink of every attention call of this thread."""
-    with ExitStack() as stack:
-        if _thread.seam is None:
-            _thread.seam = _Seam()
-            stack.callback(setattr, _thread, "seam", None)
-            stack.enter_context(_thread.seam.open())
-        seam = _thread.seam
-        seam.sinks.append(sink)
-        stack.callback(seam.sinks.remove, sink)
+    if _thread.seam is None:
+        _thread.seam, _thread.opened = _Seam(), ExitStack()
+        _thread.opened.enter_context(_thread.seam.open())
+    seam = _thread.seam
+    seam.sinks.append(sink)
+    try:
         yield
+    finally:
+        seam.sinks.remove(sink)
+        # Whoever leaves last closes up; blocks need not end in the order in which they began.
+        if not seam.sinks:
+            _thread.seam = None
+            _thread.opened.close()

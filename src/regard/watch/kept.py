@@ -51,7 +51,7 @@ class Kept:
         """
         value = problem.value.new_empty(()).expand(problem.value.shape)
         mechanism = replace(problem.mechanism, mask=problem.mask.copied(copy_mask))
-        query, key = problem.query.clone(), problem.key.clone()
+        query, key = (t.clone(memory_format=torch.contiguous_format) for t in (problem.query, problem.key))
         return cls(replace(problem, query=query, key=key, value=value, mechanism=mechanism), lse.clone())
 
     @torch.no_grad()
@@ -117,7 +117,7 @@ class Kept:
 
     @torch.no_grad()
     def visible(self) -> Tensor:
-        """Return how many keys each query may see, (B, 1 or H, Nq)."""
+        """Return how many keys each query may see, (B, H, Nq)."""
         sizes, device = self.problem.sizes, self.lse.device
         counts: list[Tensor] = []
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):

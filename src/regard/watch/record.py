@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from regard.errors import UnknownSiteError
 from regard.watch.calls import Call
 from regard.watch.coverage import Coverage, cover
 from regard.watch.kept import Kept
-from regard.watch.relation import relation
+from regard.watch.relation import first_place, relation
 from regard.watch.site import Site
 
 # Without `want`, queries and keys are kept for calls of at most this many positions.
@@ -69,13 +70,7 @@ class Record:
         return cover(self._paths, dict(self._calls), self._at_work, self._entered, self._missed)
 
     def __str__(self) -> str:
-        lines = [
-            f"{site.name or '(no module)'}: {site.kind}, {site.sizes.batch} x {site.sizes.heads} heads,"
-            f" {site.sizes.queries} queries, {site.sizes.keys} keys, {site.mask}, {site.engine}"
-            + (f", weights before dropout {site.dropout}" if site.dropout else "")
-            for site in self.sites
-        ]
-        return "\n".join([*lines, str(self.coverage)])
+        return "\n".join([*map(repr, self.sites), str(self.coverage)])
 
     def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
         """Take in a call, if a module of the watched model is at work."""
@@ -106,16 +101,21 @@ class Record:
         keep = self._keeps(max(problem.sizes.queries, problem.sizes.keys))
         kept = Kept(problem, lse)
         wanted = STATISTICS if self._want is None else self._want - {"rows"}
+        kind = relation(path, modules, problem)
+        statistics = observe(problem, lse, wanted, cells=self._cells)
+        if statistics.distance is not None and (start := first_place(kind, problem.sizes)):
+            moved = replace(statistics.distance, mean=statistics.distance.mean - start)
+            statistics = replace(statistics, distance=moved)
         return Site(
             path=path,
             call=self._calls[path],
-            kind=relation(path, modules, problem),
+            kind=kind,
             sizes=problem.sizes,
             mask=problem.mask.kind,
             engine=call.engine,
             dropout=call.dropout,
             dtype=problem.query.dtype,
-            statistics=observe(problem, lse, wanted, cells=self._cells),
+            statistics=statistics,
             masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
             kept=Kept.of(problem, lse, self._copy_mask) if keep else None,
             cells=self._cells,
@@ -124,7 +124,11 @@ class Record:
     def _copy_mask(self, tensor: Tensor) -> Tensor:
         """Return a copy, the last one if it still says the same: the layers of a model share one mask."""
         last = self._mask_copy
-        same = last is not None and (last.shape, last.dtype) == (tensor.shape, tensor.dtype)
+        same = last is not None and (last.shape, last.dtype, last.device) == (
+            tensor.shape,
+            tensor.dtype,
+            tensor.device,
+        )
         if last is None or not same or not torch.equal(last, tensor):
             self._mask_copy = last = tensor.detach().clone()
         return last

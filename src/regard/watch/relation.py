@@ -1,4 +1,4 @@
-"""Whether a call is self-attention or cross-attention, told by what models say of themselves."""
+"""How queries and keys of a call belong together: self or cross, told by what models say, and who stands where."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Literal
 from torch import nn
 
 from regard.engines.contract import Problem
+from regard.shapes import Sizes
 
 # How models name attention over another sequence: BERT decoders and T5 ("crossattention", "EncDecAttention"),
 # BART and Whisper ("encoder_attn"), torch's decoder layer ("multihead_attn").
@@ -30,3 +31,12 @@ def relation(path: str, modules: Sequence[nn.Module], problem: Problem) -> Liter
     if any(_CROSS.search(name) for name in names):
         return "cross"
     return "cross" if problem.sizes.queries > problem.sizes.keys else "self"
+
+
+def first_place(kind: str, sizes: Sizes) -> int:
+    """Return at which key the first query stands.
+
+    In self-attention with fewer queries than keys, as generation with a cache has it, the last query stands at the
+    last key; else the first stands at the first.
+    """
+    return max(0, sizes.keys - sizes.queries) if kind == "self" else 0

@@ -12,6 +12,7 @@ from regard.engines.statistics import Distance, PooledMap, Statistics
 from regard.errors import NotKeptError, ShapeError, WatchError
 from regard.shapes import Sizes
 from regard.watch.kept import Kept, TopKeys
+from regard.watch.relation import first_place
 
 # `weights()` gives a matrix of at most this many numbers (256 MB in float32).
 DENSE_LIMIT = 1 << 26
@@ -20,7 +21,7 @@ Kind = Literal["self", "cross"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Site:
     """One attention call that was watched. All statistics are exact and per batch item and head.
 
@@ -48,6 +49,14 @@ class Site:
     kept: Kept | None
     cells: int
 
+    def __repr__(self) -> str:
+        s = self.sizes
+        dropped = f", weights before dropout {self.dropout}" if self.dropout else ""
+        return (
+            f"{self.name or '(no module)'}: {self.kind}, {s.batch} x {s.heads} heads, {s.queries} queries,"
+            f" {s.keys} keys, {self.mask}, {self.engine}{dropped}"
+        )
+
     @property
     def name(self) -> str:
         """The path, with the call's number where it is not the first."""
@@ -70,7 +79,10 @@ class Site:
 
     @property
     def distance(self) -> Distance:
-        """Where each query looks relative to itself: mean and spread, (B, H, Nq) each, in positions."""
+        """Where each query looks relative to itself: mean and spread, (B, H, Nq) each, in positions.
+
+        In self-attention with fewer queries than keys, as with a cache, the last query stands at the last key.
+        """
         return self._have("distance", self.statistics.distance)
 
     @property
@@ -114,8 +126,8 @@ class Site:
         return self._kept("rows").rows(self._positions("rows", chosen, self.sizes.queries))
 
     def diagonal(self, offset: int) -> Tensor:
-        """Return the weight (B, H, n) of each query i on key i + offset, for the i that have such a key."""
-        return self._kept("diagonal").diagonal(offset)
+        """Return the weight (B, H, n) of each query on the key `offset` places after it, where there is one."""
+        return self._kept("diagonal").diagonal(offset + first_place(self.kind, self.sizes))
 
     def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
         """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.

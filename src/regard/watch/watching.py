@@ -42,6 +42,8 @@ def watch(
         WantError: an unknown name in `want`.
         WatchError: the model is compiled.
     """
+    if model is not None and not isinstance(model, nn.Module):
+        raise WatchError(f"model: expected a torch.nn.Module or None; got {type(model).__name__}")
     paths = {} if model is None else {module: path for path, module in model.named_modules()}
     _refuse_compiled(paths)
     if cells < 1:
