@@ -62,11 +62,17 @@ def received_max(P: Tensor) -> Tensor:
     return P.amax(-2)
 
 
-def distance(P: Tensor) -> tuple[Tensor, Tensor]:
+def first_place(P: Tensor, kind: str) -> int:
+    """Return at which key the first query stands: with a cache, the last query stands at the last key."""
+    return max(0, P.shape[-1] - P.shape[-2]) if kind == "self" else 0
+
+
+def distance(P: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of key position minus query position; NaN for rows without weight."""
     P = P.double()
     queries, keys = P.shape[-2:]
-    offset = torch.arange(keys, dtype=P.dtype) - torch.arange(queries, dtype=P.dtype).unsqueeze(-1)
+    place = torch.arange(queries, dtype=P.dtype) + first_place(P, kind)
+    offset = torch.arange(keys, dtype=P.dtype) - place.unsqueeze(-1)
     share = P / P.sum(-1, keepdim=True)
     mean = (share * offset).sum(-1)
     return mean, (share * (offset - mean.unsqueeze(-1)).square()).sum(-1).sqrt()
@@ -83,9 +89,10 @@ def pooled(P: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     return torch.stack(mean, -2), torch.stack(largest, -2)
 
 
-def diagonal(P: Tensor, offset: int) -> Tensor:
-    """Return the weight of each query i on key i + offset (B, H, n)."""
-    return P.diagonal(offset, -2, -1)
+def diagonal(P: Tensor, offset: int, kind: str) -> Tensor:
+    """Return the weight (B, H, n) of each query on the key `offset` places after it."""
+    offset += first_place(P, kind)
+    return P.diagonal(offset, -2, -1) if -P.shape[-2] < offset < P.shape[-1] else P[..., :0, 0]
 
 
 def joined(P: Tensor, query_groups: list[int], key_groups: list[int]) -> Tensor:
@@ -130,9 +137,9 @@ def top_equal(site: Any, P: Tensor, k: int = 8, atol: float = 1e-5) -> None:
 
 def mean_distance_equal(site: Any, P: Tensor) -> None:
     """Expect the mean of distances; it is in positions, so its rounding grows with their number."""
-    close(site.distance.mean, distance(P)[0], rtol=1e-5, atol=1e-6 * max(10, *P.shape[-2:]))
+    close(site.distance.mean, distance(P, site.kind)[0], rtol=1e-5, atol=1e-6 * max(10, *P.shape[-2:]))
 
 
 def spread_equal(site: Any, P: Tensor) -> None:
     """Expect the spread of distances, which is documented to be resolved to 0.04."""
-    close(site.distance.spread, distance(P)[1], atol=4e-2)
+    close(site.distance.spread, distance(P, site.kind)[1], atol=4e-2)

@@ -1187,7 +1187,7 @@ REFUSALS: dict[str, tuple[Callable[[], object], type[regard.errors.RegardError],
     "lone string": (
         lambda: attend(*[FITTING] * 3, want="lse"),
         WantError,
-        ('expected a collection of names such as ("lse",)', "got the string 'lse'"),
+        ('expected a collection of names such as ("entropy",)', "got 'lse'"),
     ),
     "unknown engine": (
         lambda: attend(*[FITTING] * 3, engine="quick"),

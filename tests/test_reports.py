@@ -172,7 +172,7 @@ def test_a_head_that_is_not_there_is_refused(seen, place):
 
 
 def test_an_item_that_is_not_there_is_refused(seen):
-    with pytest.raises(ReportError, match="item: expected less than 2"):
+    with pytest.raises(ReportError, match="item: expected from 0 to 1"):
         regard.report(seen, item=2)
 
 

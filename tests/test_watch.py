@@ -656,7 +656,7 @@ def test_torchs_function_called_as_a_whole_model_has_the_empty_path() -> None:
     assert [site.path for site in seen] == [""]
 
 
-ASIDE = "bug: inside torch's own attention classes the mode steps aside, and only the function's name is replaced"
+ASIDE = "known limit: inside torch's own classes only the function's name is replaced; docs/looking.md says so"
 
 
 @pytest.mark.xfail(reason=ASIDE)
@@ -681,6 +681,15 @@ def test_layers_inside_torchs_own_encoder_may_have_stored_the_function() -> None
     with watch(model) as seen:
         model(torch.randn(1, 3, 8))
     assert len(seen) == 2
+
+
+@pytest.mark.xfail(reason="bug: listed only if its own name says attention; docs/looking.md says listed as such")
+def test_a_subclass_of_torchs_own_that_is_not_seen_is_listed() -> None:
+    class Own(nn.MultiheadAttention):
+        def forward(self, x: Tensor) -> Tensor:
+            return imported_by_name(x, x, x)
+
+    assert "(Own): it ran without calling" in receipt(nn.Sequential(Own(8, 2)), torch.randn(1, 1, 3, 8))
 
 
 def test_iterating_a_record_gives_its_sites_in_order() -> None:
@@ -1398,12 +1407,8 @@ def test_a_batch_says_what_its_items_say(example: Example) -> None:
 @given(EXAMPLES, st.integers(-70, 70))
 @LAWS
 def test_a_diagonal_is_that_of_the_dense_weights(example: Example, offset: int) -> None:
-    wanted = (
-        dense.diagonal(example.P, offset)
-        if -example.P.shape[2] < offset < example.P.shape[3]
-        else example.P[:, :, :0, 0]
-    )
-    dense.close(example.site().diagonal(offset), wanted)
+    site = example.site()
+    dense.close(site.diagonal(offset), dense.diagonal(example.P, offset, site.kind))
 
 
 @given(EXAMPLES)

@@ -141,7 +141,7 @@ def _problem(query: object, key: object, value: object, mechanism: object) -> Pr
     """Return the problem, if its parts are of the right kinds at all."""
     if not isinstance(mechanism, Attention):
         raise MaskError(
-            f"mechanism: expected an Attention; got {type(mechanism).__name__}. For a mask write Attention(mask=...)"
+            f"mechanism: expected an Attention; got {type(mechanism).__name__}. Write Attention(mask=...)"
         )
     if not (isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)):
         got = ", ".join(type(each).__name__ for each in (query, key, value))
