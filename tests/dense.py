@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regard import Site
+
 
 def weights(
     query: Tensor,
@@ -62,16 +64,19 @@ def received_max(P: Tensor) -> Tensor:
     return P.amax(-2)
 
 
-def first_place(P: Tensor, kind: str) -> int:
-    """Return at which key the first query stands: with a cache, the last query stands at the last key."""
-    return max(0, P.shape[-1] - P.shape[-2]) if kind == "self" else 0
+def first_place(P: Tensor, site: Site) -> int:
+    """Return at which key the first query stands: with a cache, the last query stands at the last key.
+
+    A causal call says itself that first positions are aligned.
+    """
+    return max(0, P.shape[-1] - P.shape[-2]) if site.kind == "self" and site.mask != "causal" else 0
 
 
-def distance(P: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+def distance(P: Tensor, site: Site) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of key position minus query position; NaN for rows without weight."""
     P = P.double()
     queries, keys = P.shape[-2:]
-    place = torch.arange(queries, dtype=P.dtype) + first_place(P, kind)
+    place = torch.arange(queries, dtype=P.dtype) + first_place(P, site)
     offset = torch.arange(keys, dtype=P.dtype) - place.unsqueeze(-1)
     share = P / P.sum(-1, keepdim=True)
     mean = (share * offset).sum(-1)
@@ -89,9 +94,9 @@ def pooled(P: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     return torch.stack(mean, -2), torch.stack(largest, -2)
 
 
-def diagonal(P: Tensor, offset: int, kind: str) -> Tensor:
+def diagonal(P: Tensor, offset: int, site: Site) -> Tensor:
     """Return the weight (B, H, n) of each query on the key `offset` places after it."""
-    offset += first_place(P, kind)
+    offset += first_place(P, site)
     return P.diagonal(offset, -2, -1) if -P.shape[-2] < offset < P.shape[-1] else P[..., :0, 0]
 
 
@@ -137,9 +142,9 @@ def top_equal(site: Any, P: Tensor, k: int = 8, atol: float = 1e-5) -> None:
 
 def mean_distance_equal(site: Any, P: Tensor) -> None:
     """Expect the mean of distances; it is in positions, so its rounding grows with their number."""
-    close(site.distance.mean, distance(P, site.kind)[0], rtol=1e-5, atol=1e-6 * max(10, *P.shape[-2:]))
+    close(site.distance.mean, distance(P, site)[0], rtol=1e-5, atol=1e-6 * max(10, *P.shape[-2:]))
 
 
 def spread_equal(site: Any, P: Tensor) -> None:
     """Expect the spread of distances, which is documented to be resolved to 0.04."""
-    close(site.distance.spread, distance(P, site.kind)[1], atol=4e-2)
+    close(site.distance.spread, distance(P, site)[1], atol=4e-2)

@@ -656,34 +656,6 @@ def test_torchs_function_called_as_a_whole_model_has_the_empty_path() -> None:
     assert [site.path for site in seen] == [""]
 
 
-ASIDE = "known limit: inside torch's own classes only the function's name is replaced; docs/looking.md says so"
-
-
-@pytest.mark.xfail(reason=ASIDE)
-def test_a_subclass_of_torchs_multihead_attention_may_have_stored_the_function() -> None:
-    class Own(nn.MultiheadAttention):
-        def forward(self, x: Tensor) -> Tensor:
-            return imported_by_name(x, x, x)
-
-    model = Own(8, 2)
-    with watch(model) as seen:
-        model(torch.randn(1, 1, 3, 8))
-    assert len(seen) == 1
-
-
-@pytest.mark.xfail(reason=ASIDE)
-def test_layers_inside_torchs_own_encoder_may_have_stored_the_function() -> None:
-    class Own(nn.TransformerEncoderLayer):
-        def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
-            return imported_by_name(x, x, x)
-
-    model = nn.TransformerEncoder(Own(8, 2, batch_first=True), 2, enable_nested_tensor=False)
-    with watch(model) as seen:
-        model(torch.randn(1, 3, 8))
-    assert len(seen) == 2
-
-
-@pytest.mark.xfail(reason="bug: listed only if its own name says attention; docs/looking.md says listed as such")
 def test_a_subclass_of_torchs_own_that_is_not_seen_is_listed() -> None:
     class Own(nn.MultiheadAttention):
         def forward(self, x: Tensor) -> Tensor:
@@ -1408,7 +1380,7 @@ def test_a_batch_says_what_its_items_say(example: Example) -> None:
 @LAWS
 def test_a_diagonal_is_that_of_the_dense_weights(example: Example, offset: int) -> None:
     site = example.site()
-    dense.close(site.diagonal(offset), dense.diagonal(example.P, offset, site.kind))
+    dense.close(site.diagonal(offset), dense.diagonal(example.P, offset, site))
 
 
 @given(EXAMPLES)
