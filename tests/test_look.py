@@ -214,6 +214,8 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     process = subprocess.Popen(
         [*command, "look", "tired " * 400, "--html", "a.html", "--png", "a.png"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whatever runs the tests may ignore interrupts, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     time.sleep(1.0)
