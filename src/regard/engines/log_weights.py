@@ -110,8 +110,7 @@ class LogWeights:
         kind = self.problem.mask.tile(region)
         if kind is Tile.EMPTY:
             return None
-        S = torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2), out=out)
-        torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
+        S = self._unmasked(queries, keys, out)
         return S if kind is Tile.FULL else self._masked(S, queries, keys)
 
     def rows(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
@@ -122,9 +121,7 @@ class LogWeights:
             keys: (m,) positions; default: all.
         """
         wanted = slice(0, self.problem.sizes.keys) if keys is None else keys
-        S = torch.bmm(self.query[:, queries], self.key[:, wanted].transpose(1, 2))
-        torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
-        return self._masked(S, queries, wanted)
+        return self._masked(self._unmasked(queries, wanted), queries, wanted)
 
     def along(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return (pairs, n) for n single pairs of one query and one key each.
@@ -142,6 +139,10 @@ class LogWeights:
     def _factor(self) -> float:
         """What takes dot products to the logarithms used here."""
         return self.problem.scale * self.unit
+
+    def _unmasked(self, queries: slice | Tensor, keys: slice | Tensor, out: Tensor | None = None) -> Tensor:
+        S = torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2), out=out)
+        return torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
 
     def _masked(self, S: Tensor, queries: slice | Tensor, keys: slice | Tensor) -> Tensor:
         def dots() -> Tensor:
