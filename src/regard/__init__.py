@@ -2,7 +2,25 @@
 
 from regard.attend import Attended, attend, explain
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Mask, causal, full, padding, window
+from regard.mechanisms.masks import (
+    Mask,
+    causal,
+    dilated,
+    documents,
+    fixed,
+    full,
+    global_tokens,
+    neighbourhood,
+    packed,
+    padding,
+    prefix,
+    random_blocks,
+    strided,
+    window,
+)
+from regard.mechanisms.modifiers import alibi, relative_buckets, soft_cap
+from regard.mechanisms.scores import additive, bilinear, cosine, dot
+from regard.mechanisms.weighing import entmax, hard, sigmoid, softmax, sparsemax, top_k
 from regard.reports.report import Report, report
 from regard.watch.record import Record
 from regard.watch.site import Site
@@ -15,12 +33,34 @@ __all__ = [
     "Record",
     "Report",
     "Site",
+    "additive",
+    "alibi",
     "attend",
+    "bilinear",
     "causal",
+    "cosine",
+    "dilated",
+    "documents",
+    "dot",
+    "entmax",
     "explain",
+    "fixed",
     "full",
+    "global_tokens",
+    "hard",
+    "neighbourhood",
+    "packed",
     "padding",
+    "prefix",
+    "random_blocks",
+    "relative_buckets",
     "report",
+    "sigmoid",
+    "soft_cap",
+    "softmax",
+    "sparsemax",
+    "strided",
+    "top_k",
     "watch",
     "window",
 ]

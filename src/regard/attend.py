@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from regard.engines.choose import Explanation, choose
 from regard.engines.choose import explain as explain_problem
-from regard.engines.contract import Problem
+from regard.engines.contract import Computed, Engine, Problem
 from regard.engines.observe import observe
-from regard.engines.partial import Partial
 from regard.engines.statistics import STATISTICS, Statistics, check_want
-from regard.errors import MaskError, ShapeError
+from regard.errors import EngineError, MechanismError, ShapeError, WantError
 from regard.mechanisms.attention import Attention
+from regard.mechanisms.walk import with_tensors
+from regard.shapes import four_axes
 
 WANTED = ("lse", *STATISTICS)
 PLAIN = Attention()
@@ -30,7 +31,10 @@ class Attended(Statistics):
         output: (B, H, Nq, Dv), differentiable.
         engine: name of the engine that ran.
         explanation: why that one; prints as text.
-        lse: (B, H, Nq), natural log-sum-exp of the scores; without gradient.
+        lse: (B, H, Nq), natural log-sum-exp of the scores, and of the sink where there is one; without gradient.
+        log_probability: (B, H, Nq), of the key that hard attention chose, differentiable; else None.
+        chosen: (B, H, Nq), the key that hard attention chose, -1 for a query that may see none; else None.
+        seed: what settled dropout and sampling, to repeat the call with; None where nothing is left to chance.
 
     The statistics are those of `Statistics`, without gradient.
     """
@@ -39,6 +43,9 @@ class Attended(Statistics):
     engine: str
     explanation: Explanation
     lse: Tensor | None = None
+    log_probability: Tensor | None = None
+    chosen: Tensor | None = None
+    seed: int | None = None
 
     def __repr__(self) -> str:
         asked = [name for name in WANTED if getattr(self, name) is not None]
@@ -51,7 +58,7 @@ class Announcement:
     """What listeners are told of a call of `attend`."""
 
     problem: Problem
-    partial: Partial
+    computed: Computed
     engine: str
 
 
@@ -75,9 +82,9 @@ def listening(listener: Callable[[Announcement], None]) -> Iterator[None]:
 
 
 def attend(
-    query: Float[Tensor, "B H Nq D"],
-    key: Float[Tensor, "B G Nk D"],
-    value: Float[Tensor, "B G Nk Dv"],
+    query: Float[Tensor, "*B H Nq D"],
+    key: Float[Tensor, "*B G Nk D"],
+    value: Float[Tensor, "*B G Nk Dv"],
     mechanism: Attention = PLAIN,
     *,
     want: Collection[str] = (),
@@ -86,12 +93,13 @@ def attend(
     """Compute attention.
 
     Args:
-        query: (B, H, Nq, D).
+        query: (B, H, Nq, D). Any number of axes may lead, or none; they broadcast to those of keys and values.
         key: (B, G, Nk, D); H is a multiple of G, and query head h reads key head h // (H / G).
         value: (B, G, Nk, Dv).
         mechanism: which attention is meant; default: softmax over scaled dot products, everyone sees everyone.
-        want: names out of "lse", "entropy", "received", "received_max", "distance", "first", "map".
-        engine: "auto" for the first that can, or a name ("fused", "reference"), which runs or raises.
+        want: names out of "lse", "entropy", "received", "received_max", "distance", "first", "map"; for softmax
+            weights only. Statistics are of the weights before dropout.
+        engine: "auto" for the first that can, or a name ("fused", "tiled", "reference"), which runs or raises.
 
     Returns:
         The output and what was asked for. A query that may see no key has output 0, gradient 0 and lse -inf;
@@ -100,50 +108,86 @@ def attend(
 
     Raises:
         ShapeError: the tensors do not fit together.
-        MaskError: the mask does not fit them.
-        WantError: an unknown name in `want`.
+        MechanismError: a part of the mechanism does not fit them; MaskError, the mask.
+        WantError: an unknown name in `want`, or a statistic of weights that are no softmax.
         EngineError: an unknown engine, or none that takes the call.
     """
     wanted = check_want(want, WANTED)
-    problem = _problem(query, key, value, mechanism)
+    problem, lead = _problem(query, key, value, mechanism)
+    if wanted and not problem.is_softmax:
+        raise WantError(
+            f"want: expected softmax weights to look into; got {mechanism.weigh.kind}. Leave want out, or take"
+            " weigh=softmax()"
+        )
     chosen, explanation = choose(problem, engine)
+    # A compiled call tells nobody: it would have to leave the compiled code to do so.
+    computed = _run(chosen, problem) if torch.compiler.is_compiling() else _run_and_tell(chosen, problem)
+    statistics = Statistics()
+    if wanted and computed.lse is not None:
+        statistics = observe(problem, computed.lse, wanted - {"lse"})
+    attended = Attended(
+        output=computed.output,
+        engine=chosen.name,
+        explanation=explanation,
+        lse=computed.lse if "lse" in wanted else None,
+        log_probability=computed.log_probability,
+        chosen=computed.chosen,
+        seed=problem.mechanism.seed if problem.mechanism.draws else None,
+        **{name: getattr(statistics, name) for name in STATISTICS},
+    )
+    if lead == problem.query.shape[:2]:
+        return attended
+    return with_tensors(attended, lambda tensor: tensor.reshape(*lead, *tensor.shape[2:]))
+
+
+def _run(engine: Engine, problem: Problem) -> Computed:
+    with torch.autocast(problem.device.type, enabled=False):
+        return engine.run(problem)
+
+
+def _run_and_tell(engine: Engine, problem: Problem) -> Computed:
     token = _running.set(True)
     try:
-        with torch.autocast(problem.device.type, enabled=False):
-            partial = chosen.run(problem)
+        computed = _run(engine, problem)
     finally:
         _running.reset(token)
     for listener in _listeners.get():
-        listener(Announcement(problem, partial, chosen.name))
-    statistics = observe(problem, partial.lse, wanted - {"lse"})
-    return Attended(
-        output=partial.output,
-        engine=chosen.name,
-        explanation=explanation,
-        lse=partial.lse if "lse" in wanted else None,
-        **{field.name: getattr(statistics, field.name) for field in fields(Statistics)},
-    )
+        listener(Announcement(problem, computed, engine.name))
+    return computed
 
 
 def explain(
-    query: Float[Tensor, "B H Nq D"],
-    key: Float[Tensor, "B G Nk D"],
-    value: Float[Tensor, "B G Nk Dv"],
+    query: Float[Tensor, "*B H Nq D"],
+    key: Float[Tensor, "*B G Nk D"],
+    value: Float[Tensor, "*B G Nk Dv"],
     mechanism: Attention = PLAIN,
     *,
     engine: str = "auto",
 ) -> Explanation:
     """Say which engine `attend` would take and why the others not, without running; arguments as for `attend`."""
-    return explain_problem(_problem(query, key, value, mechanism), engine)
+    return explain_problem(_problem(query, key, value, mechanism)[0], engine)
 
 
-def _problem(query: object, key: object, value: object, mechanism: object) -> Problem:
-    """Return the problem, if its parts are of the right kinds at all."""
+def _transformed(*tensors: Tensor) -> bool:
+    """Whether tensors stand for others inside a functorch transform; a compiler refuses such calls by itself."""
+    if torch.compiler.is_compiling():
+        return False
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
+
+
+def _problem(query: object, key: object, value: object, mechanism: object) -> tuple[Problem, tuple[int, ...]]:
+    """Return the problem, if its parts are of the right kinds at all, and the leading axes of the result."""
     if not isinstance(mechanism, Attention):
-        raise MaskError(
+        raise MechanismError(
             f"mechanism: expected an Attention; got {type(mechanism).__name__}. Write Attention(mask=...)"
         )
     if not (isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)):
         got = ", ".join(type(each).__name__ for each in (query, key, value))
         raise ShapeError(f"expected three torch tensors; got {got}")
-    return Problem(query, key, value, mechanism)
+    if _transformed(query, key, value):
+        raise EngineError(
+            "expected plain tensors; got tensors inside a functorch transform such as vmap. attend takes any number"
+            " of leading axes: call it once on the whole batch"
+        )
+    query, key, value, lead = four_axes(query, key, value)
+    return Problem.of(query, key, value, mechanism), lead

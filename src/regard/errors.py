@@ -9,7 +9,11 @@ class ShapeError(RegardError, ValueError):
     """Tensors do not fit together: number of axes, sizes, data types or devices."""
 
 
-class MaskError(RegardError, ValueError):
+class MechanismError(RegardError, ValueError):
+    """A part of a mechanism (score, modifier, weighing, dropout) has no meaning or does not fit the call."""
+
+
+class MaskError(MechanismError):
     """A mask does not fit the call, or a combination of masks has no meaning."""
 
 
@@ -39,3 +43,11 @@ class InputError(RegardError, ValueError):
 
 class UnknownSiteError(WatchError, LookupError):
     """A record has no site of this name."""
+
+
+class DropInError(ShapeError, RuntimeError):
+    """What a drop-in was given does not fit together; torch's own raises a RuntimeError."""
+
+
+class DropInTypeError(RegardError, TypeError):
+    """An argument of a drop-in is of the wrong kind; torch's own raises a TypeError."""

@@ -32,6 +32,16 @@ class Sizes:
     width: int
     value_width: int
 
+    @classmethod
+    def of(cls, queries: "Sizes | int", keys: int | None = None, batch: int = 1, heads: int = 1) -> "Sizes":
+        """Return the sizes of a call of which lengths, batch and heads matter; sizes given stay as they are."""
+        if isinstance(queries, Sizes):
+            return queries
+        lengths = (queries, queries if keys is None else keys, batch, heads)
+        if any(not isinstance(each, int) or each < 0 for each in lengths):
+            raise ShapeError(f"expected whole numbers of queries, keys, batch items and heads; got {lengths}")
+        return cls(batch, heads, heads, lengths[0], lengths[1], 1, 1)
+
     @property
     def group(self) -> int:
         """How many query heads share one key head."""
@@ -72,8 +82,7 @@ def check(query: Tensor, key: Tensor, value: Tensor) -> Sizes:
 
     require(
         all(t.ndim == 4 for t in given),
-        "query (B, H, Nq, D), key (B, G, Nk, D) and value (B, G, Nk, Dv), four axes each"
-        " (add batch or head axes with unsqueeze)",
+        "query (B, H, Nq, D), key (B, G, Nk, D) and value (B, G, Nk, Dv), four axes each",
     )
     require(len({t.dtype for t in given}) == 1, "one data type for all three (convert with .to(dtype))")
     require(query.dtype in FLOATS, "float64, float32, bfloat16 or float16")
@@ -97,6 +106,38 @@ def check(query: Tensor, key: Tensor, value: Tensor) -> Sizes:
         width=query.shape[3],
         value_width=value.shape[3],
     )
+
+
+def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Return query, key and value with exactly the axes (B, H, N, D), and the leading axes of the result.
+
+    Axes before the heads broadcast to one another and are folded into one batch; what has no heads has one.
+
+    Args:
+        query: (..., H, Nq, D), or (Nq, D).
+        key: (..., G, Nk, D), or (Nk, D).
+        value: (..., G, Nk, Dv), or (Nk, Dv).
+
+    Raises:
+        ShapeError: fewer than two axes, or leading axes that do not broadcast.
+    """
+    given = (query, key, value)
+    if all(t.ndim == 4 for t in given) and query.shape[0] == key.shape[0] == value.shape[0]:
+        return query, key, value, tuple(query.shape[:2])
+
+    def require(holds: bool, expected: str) -> None:
+        _require(holds, expected, query, key, value)
+
+    require(all(t.ndim >= 2 for t in given), "query (..., H, Nq, D), key (..., G, Nk, D), value (..., G, Nk, Dv)")
+    most = max(t.ndim for t in given)
+    three = [t.unsqueeze(0) if t.ndim == 2 else t for t in given]
+    try:
+        batch = torch.broadcast_shapes(*(t.shape[:-3] for t in three))
+    except RuntimeError:
+        require(False, "leading axes, before the heads, that broadcast to one another")
+    four = [t.expand(*batch, *t.shape[-3:]).reshape(-1, *t.shape[-3:]) for t in three]
+    lead = () if most == 2 else (*batch, four[0].shape[1])
+    return four[0], four[1], four[2], lead
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -56,10 +56,12 @@ class RowStatistics:
             self._mass[spot.pairs, spot.queries] += P.sum(-1)[:, :queries]
             self._logarithms[spot.pairs, spot.queries] += P.mul_(S).sum(-1)[:, :queries]
 
-    def entropy(self, lead: tuple[int, int]) -> Tensor | None:
-        """Return -sum P log P of the weights over their sum, which rounding keeps from being 1."""
+    def entropy(self, lead: tuple[int, int], sums_to_one: bool) -> Tensor | None:
+        """Return -sum P log P of the weights, divided by their sum where only rounding keeps it from being 1."""
         if self._logarithms is None or self._mass is None:
             return None
+        if not sums_to_one:
+            return (-self._logarithms * math.log(2)).view(*lead, self._logarithms.shape[-1])
         mass = self._mass.masked_fill(self._mass == 0, 1.0)
         entropy = (mass.log2() - self._logarithms / mass) * math.log(2)
         return entropy.view(*lead, entropy.shape[-1])

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from regard.engines.contract import Engine, Problem
 from regard.engines.fused import Fused
 from regard.engines.reference import Reference
+from regard.engines.tiled import Tiled
 from regard.errors import EngineError
+from regard.mechanisms.grid import Blocks
+from regard.mechanisms.masks.rule import Tile
+from regard.mechanisms.masks.tiles import classify
 
-ENGINES: tuple[Engine, ...] = (Fused(), Reference())
+ENGINES: tuple[Engine, ...] = (Fused(), Tiled(), Reference())
 
 # "auto" takes an engine only while what it holds beside inputs and output, such as a matrix of scores or a mask as
 # one tensor, stays below this; beyond, it must be asked for by name.
 DENSE_LIMIT = 1 << 28
+
+VISITED_TILE = 128
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,20 @@ class Explanation:
 
     Attributes:
         chosen: name of the engine, or None where none is taken.
-        verdicts: one an engine, in the order of preference.
+        verdicts: one an engine, in the order of preference; after a run, none beyond the one that was taken.
+        visited: the share of all pairs of positions that lie in tiles of which the mask leaves something; None
+            after a run.
     """
 
     chosen: str | None
     verdicts: tuple[Verdict, ...]
+    visited: float | None = None
 
     def __str__(self) -> str:
-        return "\n".join(self._line(verdict) for verdict in self.verdicts)
+        lines = [self._line(verdict) for verdict in self.verdicts]
+        if self.visited is not None:
+            lines.append(f"   visited: {self.visited:.1%} of all pairs of positions, in tiles of {VISITED_TILE}")
+        return "\n".join(lines)
 
     def _line(self, verdict: Verdict) -> str:
         memory = f"{verdict.memory / 1e6:,.1f} MB beside inputs and output"
@@ -62,11 +74,10 @@ def explain(problem: Problem, engine: str = "auto") -> Explanation:
     Raises:
         EngineError: no engine has this name.
     """
-    names = [each.name for each in ENGINES]
-    if engine not in ("auto", *names):
-        raise EngineError(f'engine: expected "auto" or one of {", ".join(names)}; got {engine!r}')
+    _check_name(engine)
     verdicts = tuple(_verdict(each, problem, engine) for each in ENGINES)
-    return Explanation(next((v.engine for v in verdicts if not v.against), None), verdicts)
+    chosen = next((v.engine for v in verdicts if not v.against), None)
+    return Explanation(chosen, verdicts, _visited(problem))
 
 
 def choose(problem: Problem, engine: str = "auto") -> tuple[Engine, Explanation]:
@@ -75,11 +86,28 @@ def choose(problem: Problem, engine: str = "auto") -> tuple[Engine, Explanation]
     Raises:
         EngineError: no engine has this name, or none can compute the problem as asked.
     """
-    explanation = explain(problem, engine)
+    _check_name(engine)
+    verdicts = []
     for each in ENGINES:
-        if each.name == explanation.chosen:
-            return each, explanation
-    raise EngineError(f"no engine takes this call:\n{explanation}")
+        verdicts.append(_verdict(each, problem, engine))
+        if not verdicts[-1].against:
+            return each, Explanation(each.name, tuple(verdicts))
+    raise EngineError(f"no engine takes this call:\n{Explanation(None, tuple(verdicts))}")
+
+
+def _check_name(engine: str) -> None:
+    names = [each.name for each in ENGINES]
+    if engine not in ("auto", *names):
+        raise EngineError(f'engine: expected "auto" or one of {", ".join(names)}; got {engine!r}')
+
+
+def _visited(problem: Problem) -> float:
+    """Return the share of pairs in tiles that are not empty."""
+    blocks = Blocks.of(problem.sizes, VISITED_TILE, VISITED_TILE)
+    area = (blocks.query_stop - blocks.query_start) * (blocks.key_stop - blocks.key_start)
+    kinds = classify(problem.mask, blocks, problem.device)
+    total = int(area.sum()) * kinds.shape[0] * kinds.shape[1]
+    return float(((kinds != Tile.EMPTY) * area).sum()) / total if total else 0.0
 
 
 def _verdict(each: Engine, problem: Problem, engine: str) -> Verdict:
@@ -88,6 +116,8 @@ def _verdict(each: Engine, problem: Problem, engine: str) -> Verdict:
         reasons = [f'engine="{engine}" was asked for']
     else:
         reasons = each.against(problem)
-        if engine == "auto" and memory > DENSE_LIMIT:
-            reasons = [*reasons, f'too large to take unasked; ask for it with engine="{each.name}"']
+        if engine == "auto" and not reasons:
+            reasons = each.unasked(problem)
+        if engine == "auto" and not reasons and memory > DENSE_LIMIT:
+            reasons = [f'too large to take unasked; ask for it with engine="{each.name}"']
     return Verdict(each.name, tuple(reasons), memory)

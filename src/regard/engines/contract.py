@@ -1,16 +1,22 @@
 """What an engine is: it says why it cannot compute a problem, what memory it takes, and computes it."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from regard.engines.partial import Partial
+from regard.errors import MechanismError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.grid import Grid
-from regard.mechanisms.masks import Mask
+from regard.mechanisms.masks.bands import Band
+from regard.mechanisms.masks.rule import Full, Mask
+from regard.mechanisms.modifiers import Bias
+from regard.mechanisms.random import new_seed
+from regard.mechanisms.scores import Dot, TanhSum
+from regard.mechanisms.walk import tensors_in
+from regard.mechanisms.weighing import Softmax
 from regard.shapes import Sizes, check
 
 
@@ -18,21 +24,35 @@ from regard.shapes import Sizes, check
 class Problem:
     """One call: query (B, H, Nq, D), key (B, G, Nk, D), value (B, G, Nk, Dv) and the mechanism.
 
-    Making one checks that the parts fit together.
+    Making one checks that the parts fit together. The score is a prepared one, and what is left to chance has its
+    seed; `Problem.of` sees to both. `sizes` are those of the tensors.
     """
 
     query: Tensor
     key: Tensor
     value: Tensor
     mechanism: Attention
+    sizes: Sizes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.mask.check(self.sizes)
+        if not isinstance(self.mechanism.score, Dot | TanhSum):
+            raise MechanismError(f"expected a prepared score; got {self.mechanism.scoring.kind}. Use Problem.of")
+        sizes = check(self.query, self.key, self.value)
+        object.__setattr__(self, "sizes", sizes)
+        self.mask.check(sizes)
+        self.mechanism.weigh.check(sizes)
+        for modifier in self.mechanism.modifiers:
+            modifier.check(sizes)
 
-    @cached_property
-    def sizes(self) -> Sizes:
-        """The sizes of the call."""
-        return check(self.query, self.key, self.value)
+    @classmethod
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, mechanism: Attention) -> "Problem":
+        """Apply the projections of the score, and draw a seed where one is needed and none is given."""
+        query, key, score = mechanism.scoring.prepared(query, key)
+        if score is not mechanism.score:
+            mechanism = replace(mechanism, score=score)
+        if mechanism.draws and mechanism.seed is None:
+            mechanism = replace(mechanism, seed=new_seed())
+        return cls(query, key, value, mechanism)
 
     @property
     def mask(self) -> Mask:
@@ -40,42 +60,115 @@ class Problem:
         return self.mechanism.rule
 
     @property
+    def score(self) -> Dot | TanhSum:
+        """The prepared score."""
+        score = self.mechanism.score
+        return score if isinstance(score, TanhSum) else score if isinstance(score, Dot) else Dot()
+
+    @property
     def scale(self) -> float:
-        """The factor on the dot products."""
-        return self.mechanism.scale_for(self.sizes.width)
+        """The factor on the dot products; 1 for scores that are none."""
+        return self.score.scale_for(self.sizes.width) if isinstance(self.score, Dot) else 1.0
 
     @property
     def device(self) -> torch.device:
         """Where the tensors lie."""
         return self.query.device
 
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the weights are exponentials of scores over a sum."""
+        return isinstance(self.mechanism.weigh, Softmax)
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the weights of a query that sees a key sum to 1."""
+        return isinstance(self.mechanism.weigh, Softmax) and self.mechanism.weigh.sink is None
+
+    @property
+    def is_dot_and_bias(self) -> bool:
+        """Whether scores are dot products to which something is added, or nothing."""
+        return isinstance(self.score, Dot) and all(isinstance(each, Bias) for each in self.mechanism.modifiers)
+
+    @property
+    def adds(self) -> bool:
+        """Whether something is added to scores."""
+        return self.mask.adds or bool(self.mechanism.modifiers)
+
     def added(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:
-        """Return what the mask adds to the scaled scores on a grid, in a data type; finite numbers stay finite."""
+        """Return what is added to the scaled scores on a grid, in a data type; finite numbers stay finite.
+
+        Only for a problem of which `is_dot_and_bias` is true.
+        """
+        total = self.added_by_mask(grid, dtype)
+        for modifier in self.mechanism.modifiers:
+            assert isinstance(modifier, Bias)
+            bias = _limited(modifier.on(grid), dtype)
+            total = bias if total is None else total + bias
+        return total
+
+    def added_by_mask(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:
+        """Return what the mask adds to the scores on a grid, in a data type; finite numbers stay finite."""
         bias = self.mask.bias(grid)
-        if bias is None:
-            return None
-        limits = torch.finfo(dtype)
-        if torch.finfo(bias.dtype).max <= limits.max:
-            return bias.to(dtype)
-        return bias.clamp(limits.min, limits.max).to(dtype).masked_fill(bias == -torch.inf, -torch.inf)
+        return None if bias is None else _limited(bias, dtype)
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The tensors in the mechanism of which a gradient is asked, each once."""
+        if not torch.is_grad_enabled() or self._holds_no_tensor:
+            return ()
+        return tuple({id(t): t for t in tensors_in(self.mechanism) if t.requires_grad}.values())
+
+    @property
+    def _holds_no_tensor(self) -> bool:
+        """Whether a glance at the mechanism tells that there is no tensor in it."""
+        mechanism = self.mechanism
+        plain = len(mechanism.modifiers) == 0 and isinstance(mechanism.score, Dot) and self.sums_to_one
+        return plain and isinstance(self.mask, Full | Band)
 
     @property
     def wants_grad(self) -> bool:
         """Whether a gradient is asked of query, key or value."""
         return torch.is_grad_enabled() and any(t.requires_grad for t in (self.query, self.key, self.value))
 
-    def nothing(self) -> Partial:
+    def nothing(self) -> "Computed":
         """Return attention over no keys, from which gradients (of 0) flow back all the same."""
         partial = Partial.nothing(self.sizes, self.query)
-        if not self.wants_grad:
-            return partial
-        everything = torch.ones((), dtype=torch.bool, device=self.device)
-        zero = sum(t.masked_fill(everything, 0.0).sum() for t in (self.query, self.key, self.value))
-        return Partial(partial.output + zero, partial.lse)
+        output = partial.output
+        if self.wants_grad:
+            everything = torch.ones((), dtype=torch.bool, device=self.device)
+            output = output + sum(t.masked_fill(everything, 0.0).sum() for t in (self.query, self.key, self.value))
+        return Computed(output, partial.lse)
 
     def dense_bytes(self) -> int:
         """Return the size of one full matrix of scores."""
         return self.sizes.pairs * (8 if self.query.dtype == torch.float64 else 4)
+
+
+def _limited(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return numbers in a data type of perhaps smaller range, in which only -inf becomes -inf."""
+    limits = torch.finfo(dtype)
+    if not bias.dtype.is_floating_point or torch.finfo(bias.dtype).max <= limits.max:
+        return bias.to(dtype)
+    return bias.clamp(limits.min, limits.max).to(dtype).masked_fill(bias == -torch.inf, -torch.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What an engine gives.
+
+    Attributes:
+        output: (B, H, Nq, Dv), differentiable.
+        lse: (B, H, Nq), natural log-sum-exp of the scores and the sink, without gradient; None where weights are no
+            softmax.
+        log_probability: (B, H, Nq), of the chosen key, differentiable; None where nothing is chosen.
+        chosen: (B, H, Nq), the chosen key, -1 where there is none; None where nothing is chosen.
+    """
+
+    output: Tensor
+    lse: Tensor | None = None
+    log_probability: Tensor | None = None
+    chosen: Tensor | None = None
 
 
 class Engine(Protocol):
@@ -87,10 +180,14 @@ class Engine(Protocol):
         """Return the reasons why this engine cannot compute the problem; none means it can."""
         ...
 
+    def unasked(self, problem: Problem) -> list[str]:
+        """Return the reasons why "auto" prefers an engine after this one though this one can."""
+        ...
+
     def memory(self, problem: Problem) -> int:
         """Return the bytes that the forward pass needs beside inputs and output, an estimate."""
         ...
 
-    def run(self, problem: Problem) -> Partial:
+    def run(self, problem: Problem) -> Computed:
         """Compute the problem; only called where `against` is empty."""
         ...

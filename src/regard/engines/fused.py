@@ -9,18 +9,23 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from regard.engines.contract import Problem
+from regard.engines.contract import Computed, Problem
 from regard.engines.kernel import call_kernel
+from regard.engines.large_rows import LARGE, adds_large_rows
 from regard.engines.log_weights import log_sum_exp
 from regard.engines.nonfinite import clean
-from regard.engines.partial import Partial
+from regard.engines.rows_of_width import in_rows
 from regard.mechanisms.grid import Grid
-from regard.mechanisms.masks import Band, Full
+from regard.mechanisms.masks.bands import Band
+from regard.mechanisms.masks.rule import Full
+from regard.mechanisms.masks.tensors import TensorMask
+from regard.mechanisms.scores import Dot
+from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
-_LARGE_BIAS = 1.0e3
+# Below so many bytes of mask one call of the kernel is faster than several that skip.
+_SMALL_MASK = 1 << 19
 
 
 class Fused:
@@ -31,15 +36,29 @@ class Fused:
     def against(self, problem: Problem) -> list[str]:
         """Refuse what torch would compute with the full matrix of scores."""
         reasons = []
-        if problem.mask.requires_grad and torch.is_grad_enabled():
-            reasons.append("the mask asks for a gradient, and torch's fused kernels give none to masks")
-        if problem.wants_grad and _adds_large_rows(problem):
+        if not problem.is_softmax or not problem.is_dot_and_bias:
+            return [f"torch's fused kernels compute softmax over dot products; this is {problem.mechanism}"]
+        if isinstance(problem.mechanism.weigh, Softmax) and problem.mechanism.weigh.sink is not None:
+            reasons.append("torch's fused kernels take no sink")
+        if problem.mechanism.dropout:
+            reasons.append("torch's fused kernels drop no weights by a seed of our own")
+        if problem.wants_grad and problem.adds and torch.compiler.is_compiling():
+            return [*reasons, "a compiled gradient cannot depend on how large the numbers are that the mask adds"]
+        if problem.parameters:
+            reasons.append("the mask or bias asks for a gradient, and torch's fused kernels give none to it")
+        if not reasons and problem.wants_grad and adds_large_rows(problem):
             reasons.append(
-                f"the mask adds numbers beyond {_LARGE_BIAS:g} to a row, where torch's fused gradient is wrong"
+                f"the mask adds numbers beyond {LARGE:g} to a row, where torch's fused gradient is wrong"
             )
         if problem.device.type not in ("cpu", "cuda"):
             reasons.append(f"no fused kernel is known for device {problem.device.type}")
         return reasons
+
+    def unasked(self, problem: Problem) -> list[str]:
+        """Leave to others a rule that would have to be written out as one tensor, unless it is small."""
+        if _built_in(problem) or self.memory(problem) <= _SMALL_MASK or _is_tensor(problem):
+            return []
+        return ["the rule would be written out as one tensor; tiles skip what it forbids"]
 
     def memory(self, problem: Problem) -> int:
         """Return room for padding, and for the mask where the kernel takes it only as a full tensor."""
@@ -49,7 +68,7 @@ class Fused:
         mask = 0 if _built_in(problem) else _mask_elements(problem) * max(4, problem.query.element_size())
         return padded * problem.query.element_size() + mask
 
-    def run(self, problem: Problem) -> Partial:
+    def run(self, problem: Problem) -> Computed:
         """Pad to one width, call the kernel, and put right what it says of queries that see no key."""
         sizes = problem.sizes
         if 0 in (sizes.keys, sizes.queries, sizes.batch, sizes.heads):
@@ -60,7 +79,14 @@ class Fused:
 
 def _built_in(problem: Problem) -> bool:
     """Whether the kernel knows the mask by name; it forbids before it scales, so -inf must stay -inf."""
+    if problem.mechanism.modifiers:
+        return False
     return isinstance(problem.mask, Full) or (problem.mask == Band(None, 0, "first") and problem.scale > 0)
+
+
+def _is_tensor(problem: Problem) -> bool:
+    """Whether what would be written out lies there as a tensor already."""
+    return isinstance(problem.mask, TensorMask) and not problem.mechanism.modifiers
 
 
 def _mask_elements(problem: Problem) -> int:
@@ -70,34 +96,18 @@ def _mask_elements(problem: Problem) -> int:
         return 0
     first = torch.zeros(1, dtype=torch.long, device=problem.device)
     corner = replace(Grid.whole(sizes, problem.device), query=first.view(-1, 1), key=first)
-    bias = problem.mask.bias(corner)
+    bias = problem.added(corner, torch.float32) if problem.is_dot_and_bias else None
     shape = torch.broadcast_shapes(problem.mask.allowed(corner).shape, () if bias is None else bias.shape)
     return int(math.prod(shape)) * sizes.queries * sizes.keys
 
 
-def _adds_large_rows(problem: Problem) -> bool:
-    """Whether the mask adds large numbers to a whole row: its log-sum-exp then drowns what it is to normalise."""
-    if not problem.mask.adds:
-        return False
-    grid = Grid.whole(problem.sizes, problem.device)
-    added = problem.added(grid, compute_dtype(problem.query.dtype))
-    if added is None or added.numel() == 0:
-        return False
-    peak = added.masked_fill(~problem.mask.allowed(grid), -torch.inf).amax(-1)
-    return bool((peak.isfinite() & (peak.abs() > _LARGE_BIAS)).any())
-
-
-def _in_rows(tensor: Tensor, width: int) -> Tensor:
-    """Return a tensor as the kernel needs it: padded to a width, each vector in one piece."""
-    tensor = pad(tensor, (0, width - tensor.shape[-1])) if tensor.shape[-1] < width else tensor
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-
-
-def _call(problem: Problem) -> Partial:
+def _call(problem: Problem) -> Computed:
     sizes, scale = problem.sizes, problem.scale
     width = max(sizes.width, sizes.value_width)
-    query, key, value = (_in_rows(t, width) for t in (problem.query, problem.key, problem.value))
-    problem = replace(problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, scale=scale))
+    query, key, value = (in_rows(t, width) for t in (problem.query, problem.key, problem.value))
+    problem = replace(
+        problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, score=Dot(scale))
+    )
     if _built_in(problem):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
         lse = log_sum_exp(problem) if lse is None else lse
@@ -106,13 +116,13 @@ def _call(problem: Problem) -> Partial:
         output, lse = call_kernel(query, key, value, added, False, scale)
         output = output.masked_fill(sees_none.unsqueeze(-1), 0.0)
         lse = log_sum_exp(problem) if lse is None else lse.masked_fill(sees_none, -torch.inf)
-    return Partial(output[..., : sizes.value_width], lse)
+    return Computed(output[..., : sizes.value_width], lse)
 
 
 def _as_added(problem: Problem) -> tuple[Tensor, Tensor]:
     """Return the mask as one tensor to be added to the scores, and (B, H, Nq) which queries see no key."""
     sizes, grid = problem.sizes, Grid.whole(problem.sizes, problem.device)
-    allowed = problem.mask.dense(sizes, problem.device)
+    allowed = problem.mask.dense(sizes, device=problem.device)
     # The CPU's kernel takes masks in the type it computes in, where the least number of a half type is no limit.
     dtype = compute_dtype(problem.query.dtype) if problem.device.type == "cpu" else problem.query.dtype
     bias = problem.added(grid, dtype)

@@ -97,6 +97,35 @@ def call_kernel(
     return call_and_catch(query, key, value, added, causal, scale)
 
 
+def call_kernel_backward(
+    d_output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    lse: Tensor,
+    added: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of query, key and value by the CPU's fused kernel.
+
+    Args:
+        d_output: (B, H, Nq, D), gradient of the output.
+        query: (B, H, Nq, D).
+        key: (B, G, Nk, D).
+        value: (B, G, Nk, D).
+        output: (B, H, Nq, D), of these queries over these keys, or over more keys.
+        lse: (B, H, Nq), likewise.
+        added: mask to add, broadcastable to (B, H, Nq, Nk), or None.
+        scale: factor on the dot products.
+    """
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    d_query, d_key, d_value = kernel(
+        d_output, query, key, value, output, lse, 0.0, False, attn_mask=added, scale=scale
+    )
+    return d_query, d_key, d_value
+
+
 def call_and_catch(
     query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor | None]:

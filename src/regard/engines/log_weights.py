@@ -17,9 +17,13 @@ import torch
 from torch import Tensor
 
 from regard.engines.contract import Problem
-from regard.mechanisms.grid import Grid, Region
-from regard.mechanisms.masks import Tile
-from regard.shapes import Sizes, compute_dtype
+from regard.engines.formula import unmasked
+from regard.engines.pairs import chunks, of_pairs, pair_chunks
+from regard.mechanisms.grid import Blocks, Grid
+from regard.mechanisms.masks.rule import Tile
+from regard.mechanisms.masks.tiles import bounded
+from regard.mechanisms.weighing import Softmax
+from regard.shapes import compute_dtype
 
 FLOOR = -1.0e5
 LOG2_E = math.log2(math.e)
@@ -73,12 +77,12 @@ class LogWeights:
             unit = _unit(problem.scale, dtype)
             rows = torch.where(known == -torch.inf, FLOOR, (-unit * known.double()).to(dtype))
             beyond = known.isfinite() & (known.abs() > _LARGE_LSE)
-            large = beyond if problem.mask.adds and bool(beyond.any()) else None
+            large = beyond if problem.adds and problem.is_dot_and_bias and bool(beyond.any()) else None
         scores = cls(
             problem=problem,
             pairs=pairs,
-            query=_pairs(problem.query, pairs, sizes).to(dtype).contiguous(),
-            key=_pairs(problem.key, pairs, sizes).to(dtype).contiguous(),
+            query=of_pairs(problem.query, pairs, sizes).to(dtype).contiguous(),
+            key=of_pairs(problem.key, pairs, sizes).to(dtype).contiguous(),
             shift=rows.unsqueeze(-1),
             unit=unit,
             floor=-torch.inf if lse is None else FLOOR,
@@ -106,12 +110,13 @@ class LogWeights:
             keys: a range of keys.
             out: where to write the result.
         """
-        region = Region(queries.start, queries.stop, keys.start, keys.stop, self.problem.sizes)
-        kind = self.problem.mask.tile(region)
-        if kind is Tile.EMPTY:
+        cuts = ([queries.start, queries.stop], [keys.start, keys.stop])
+        kinds = bounded(self.problem.mask, Blocks.between(*cuts, self.problem.sizes))
+        if not bool((kinds != Tile.EMPTY).any()):
             return None
         S = self._unmasked(queries, keys, out)
-        return S if kind is Tile.FULL else self._masked(S, queries, keys)
+        full = bool((kinds == Tile.FULL).all()) and not self.problem.adds
+        return S if full else self._masked(S, queries, keys)
 
     def rows(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
         """Return (pairs, queries, keys) for chosen positions.
@@ -130,9 +135,15 @@ class LogWeights:
             queries: (n,) positions.
             keys: (n,) positions.
         """
-        dots = (self.query[:, queries] * self.key[:, keys]).sum(-1, keepdim=True)
+        grid = Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, self.query.device)
+        Q, K = self.query[:, queries], self.key[:, keys]
+        if not self.problem.is_dot_and_bias:
+            each = Grid.of(self.pairs, queries, keys, self.problem.sizes, self.query.device)
+            S = unmasked(self.problem, Q, K, each).diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+            S = self.shift[:, queries] + self.unit * S
+            return S.masked_fill(~self.problem.mask.allowed(grid), self.floor).squeeze(-1)
+        dots = (Q * K).sum(-1, keepdim=True)
         S = self.shift[:, queries] + self._factor * dots
-        grid = Grid.of(self.pairs, queries, keys.view(-1, 1), self.problem.sizes, S.device)
         return self._on(grid, S, lambda: dots, queries).squeeze(-1)
 
     @property
@@ -141,6 +152,9 @@ class LogWeights:
         return self.problem.scale * self.unit
 
     def _unmasked(self, queries: slice | Tensor, keys: slice | Tensor, out: Tensor | None = None) -> Tensor:
+        if not self.problem.is_dot_and_bias:
+            S = unmasked(self.problem, self.query[:, queries], self.key[:, keys], self._grid(queries, keys))
+            return torch.add(self.shift[:, queries], S, alpha=self.unit, out=out)
         S = torch.bmm(self.query[:, queries], self.key[:, keys].transpose(1, 2), out=out)
         return torch.add(self.shift[:, queries], S, alpha=self._factor, out=S)
 
@@ -152,14 +166,15 @@ class LogWeights:
 
     def _on(self, grid: Grid, S: Tensor, dots: Callable[[], Tensor], queries: slice | Tensor) -> Tensor:
         """Apply the mask of a grid to S, in place; rows with large numbers added are made anew from dots."""
-        bias, allowed = self.problem.added(grid, S.dtype), self.problem.mask.allowed(grid)
+        bias = self.problem.added(grid, S.dtype) if self.problem.is_dot_and_bias else None
+        allowed = self.problem.mask.allowed(grid)
         if bias is not None:
             S.add_(bias, alpha=self.unit)
         S.masked_fill_(~allowed, self.floor)
-        if bias is None:
+        if not self.problem.adds:
             return S
         S.clamp_(min=self.floor)
-        if self.large is not None and bool((rows := self.large.rows[:, queries]).any()):
+        if bias is not None and self.large is not None and bool((rows := self.large.rows[:, queries]).any()):
             made = self._added(dots(), bias, allowed) - self.large.peak[:, queries]
             made = ((made - self.large.rest[:, queries]) * self.unit).clamp_(min=self.floor)
             S.copy_(torch.where(rows.unsqueeze(-1), made, S))
@@ -213,32 +228,9 @@ def _unit(scale: float, dtype: torch.dtype) -> float:
     return factor / scale if scale and math.isfinite(factor) and factor else LOG2_E
 
 
-def _pairs(tensor: Tensor, pairs: range, sizes: Sizes) -> Tensor:
-    """Return the rows of (B, heads or key heads, N, D) that belong to (batch, head) pairs, as a view if it can."""
-    if tensor.shape[1] == sizes.heads and (sizes.batch == 1 or tensor.is_contiguous()):
-        return tensor.flatten(0, 1)[pairs.start : pairs.stop]
-    index = torch.arange(pairs.start, pairs.stop, device=tensor.device)
-    return tensor[index // sizes.heads, (index % sizes.heads) // (sizes.heads // tensor.shape[1])]
-
-
-def chunks(total: int, size: int) -> list[slice]:
-    """Return consecutive ranges of at most `size` that cover 0 to total."""
-    return [slice(start, min(start + size, total)) for start in range(0, total, max(size, 1))]
-
-
-def pair_chunks(sizes: Sizes, size: int) -> list[range]:
-    """Return the (batch, head) pairs of a call in ranges of at most `size`, at least 1."""
-    return subranges(range(sizes.batch * sizes.heads), size)
-
-
-def subranges(whole: range, size: int) -> list[range]:
-    """Return a range in consecutive ranges of at most `size`, at least 1."""
-    return [whole[start : start + max(size, 1)] for start in range(0, len(whole), max(size, 1))]
-
-
 @torch.no_grad()
 def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
-    """Return the natural log-sum-exp (B, H, Nq) of a problem's scores, streamed over tiles of keys.
+    """Return the natural log-sum-exp (B, H, Nq) of a problem's scores and sink, streamed over tiles of keys.
 
     Args:
         problem: the call.
@@ -257,4 +249,13 @@ def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
                 S = scores.tile(queries, keys)
                 if S is not None:
                     part.copy_(torch.logaddexp(part, torch.logsumexp(S, -1)))
-    return rows.view(sizes.batch, sizes.heads, sizes.queries)
+    return with_sink(problem, rows.view(sizes.batch, sizes.heads, sizes.queries))
+
+
+def with_sink(problem: Problem, lse: Tensor) -> Tensor:
+    """Return the log-sum-exp (B, H, Nq) with the mechanism's sink taken in, if it has one."""
+    weigh = problem.mechanism.weigh
+    if not isinstance(weigh, Softmax):
+        return lse
+    sink = weigh.on(Grid.whole(problem.sizes, problem.device), lse)
+    return lse if sink is None else torch.logaddexp(lse, sink.squeeze(-1) if sink.ndim else sink)

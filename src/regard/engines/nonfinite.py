@@ -4,14 +4,16 @@ A matrix product lets a masked NaN through, since 0 * NaN is NaN. So engines com
 vectors are zero, and afterwards every query that may see one of them gets a NaN output and log-sum-exp.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from regard.engines.contract import Problem
-from regard.engines.partial import Partial
+from regard.engines.contract import Computed, Problem
 from regard.mechanisms.grid import Grid
+from regard.mechanisms.masks.bands import Band
+from regard.mechanisms.masks.rule import Full
 
 # How many pairs of positions are asked of a mask at a time.
 _AT_ONCE = 1 << 20
@@ -24,27 +26,37 @@ class Cleaned:
     problem: Problem
     poisoned: Tensor | None
 
-    def restore(self, partial: Partial) -> Partial:
+    def restore(self, computed: Computed) -> Computed:
         """Return the result with NaN where a query may see what was cleaned away."""
         if self.poisoned is None:
-            return partial
-        return Partial(
-            output=partial.output.masked_fill(self.poisoned.unsqueeze(-1), torch.nan),
-            lse=partial.lse.masked_fill(self.poisoned, torch.nan),
+            return computed
+        poisoned, lse, log_probability = self.poisoned, computed.lse, computed.log_probability
+        return replace(
+            computed,
+            output=computed.output.masked_fill(poisoned.unsqueeze(-1), torch.nan),
+            lse=None if lse is None else lse.masked_fill(poisoned, torch.nan),
+            log_probability=None if log_probability is None else log_probability.masked_fill(poisoned, torch.nan),
         )
 
 
 def clean(problem: Problem) -> Cleaned:
     """Return the problem with non-finite queries, keys and values set to zero."""
     given = (problem.query, problem.key, problem.value)
+    if torch.compiler.is_compiling():
+        return _cleaned(problem, _poisoned_at_once)
     if all(_finite(tensor) for tensor in given):
         return Cleaned(problem, None)
+    return _cleaned(problem, _poisoned)
+
+
+def _cleaned(problem: Problem, poisoned: Callable[[Problem, Tensor, Tensor], Tensor]) -> Cleaned:
+    given = (problem.query, problem.key, problem.value)
     bad_query, bad_key, bad_value = ((~torch.isfinite(t)).any(-1) for t in given)
     query, key, value = (
         t.masked_fill(bad.unsqueeze(-1), 0.0) for t, bad in zip(given, (bad_query, bad_key, bad_value), strict=True)
     )
     bad_pair = bad_key | bad_value
-    return Cleaned(replace(problem, query=query, key=key, value=value), _poisoned(problem, bad_query, bad_pair))
+    return Cleaned(replace(problem, query=query, key=key, value=value), poisoned(problem, bad_query, bad_pair))
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -68,3 +80,18 @@ def _poisoned(problem: Problem, bad_query: Tensor, bad_key: Tensor) -> Tensor:
                 allowed = problem.mask.allowed(Grid.of(range(pair, pair + 1), asked, seen, sizes, device))
                 rows[pair, asked] |= allowed.expand(1, asked.numel(), seen.numel())[0].any(-1)
     return rows.view(sizes.batch, sizes.heads, sizes.queries)
+
+
+def _poisoned_at_once(problem: Problem, bad_query: Tensor, bad_key: Tensor) -> Tensor:
+    """Return the same in operations that a compiler can follow: no branch depends on numbers."""
+    sizes, mask = problem.sizes, problem.mask
+    bad_key = bad_key.repeat_interleave(sizes.group, dim=1)
+    if not sizes.keys:
+        return torch.zeros_like(bad_query)
+    if isinstance(mask, Full):
+        return bad_query | bad_key.any(-1, keepdim=True)
+    if mask == Band(None, 0, "first"):
+        last = torch.arange(sizes.queries, device=problem.device).clamp(max=sizes.keys - 1)
+        return bad_query | (bad_key.cumsum(-1) > 0)[..., last]
+    allowed = mask.dense(sizes, device=problem.device)
+    return (bad_query & allowed.any(-1)) | (allowed & bad_key.unsqueeze(-2)).any(-1)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from regard.engines.accumulate import BLOCK, ColumnStatistics, RowStatistics, Spot
 from regard.engines.contract import Problem
-from regard.engines.log_weights import FLOOR, LogWeights, chunks, pair_chunks, subranges
+from regard.engines.log_weights import FLOOR, LogWeights
+from regard.engines.pairs import chunks, pair_chunks, subranges
 from regard.engines.statistics import STATISTICS, Statistics, check_want
 from regard.shapes import compute_dtype
 
@@ -61,7 +62,7 @@ def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cells: int) 
         return None if tensor is None else tensor.view(*lead, tensor.shape[-1])
 
     return Statistics(
-        entropy=rows.entropy(lead),
+        entropy=rows.entropy(lead, problem.sums_to_one),
         received=shaped(columns.received),
         received_max=shaped(columns.received_max),
         distance=rows.distance(lead),

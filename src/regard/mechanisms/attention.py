@@ -1,39 +1,89 @@
 """The mechanism: one frozen value that says which attention is meant."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass
+from typing import Any, cast
 
 from torch import Tensor
 
-from regard.errors import MaskError
-from regard.mechanisms.masks import Full, Mask, as_mask
+from regard.errors import MechanismError
+from regard.mechanisms.masks.convert import as_mask
+from regard.mechanisms.masks.rule import Full, Mask
+from regard.mechanisms.modifiers import Modifier, as_modifiers
+from regard.mechanisms.scores import Dot, Score
+from regard.mechanisms.weighing import Softmax, Weighing
+
+SOFTMAX = Softmax()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attention:
-    """Softmax attention over scaled dot products, `softmax(scale * Q K^T + bias) V`.
+    """Attention: scores, modified and masked, weighed, and the weights applied to values.
+
+    By default softmax attention over scaled dot products, `softmax(scale * Q K^T + bias) V`.
 
     Attributes:
-        mask: who may see whom; a `Mask`, a boolean tensor (True = may attend) or a float tensor (added to the
-            scaled scores, -inf = may not attend), broadcastable to (B, H, Nq, Nk). Default: everyone.
-        scale: factor on the dot products. Default: 1 / sqrt(D).
+        score: how well a key answers a query: `dot()`, `additive(...)`, `bilinear(...)`, `cosine(...)`; in its
+            place `scale=` may be given, the factor on dot products. Default: `dot()`, with 1 / sqrt(D).
+        modify: what happens to scores, in order: a modifier (`soft_cap(50.0)`), a function
+            `score_mod(score, b, h, q_idx, kv_idx)`, or a sequence of these. What is given as `bias=` is added
+            after that, and stands last here: a tensor that broadcasts to (B, H, Nq, Nk), trainable or not,
+            `alibi(heads)`, `relative_buckets(table)`, or a sequence of these.
+        mask: who may see whom: a mask, a boolean tensor (True = may attend), a float tensor (added, -inf = may not
+            attend), a function `mask_mod(b, h, q_idx, kv_idx)` or torch's `BlockMask`. Default: everyone.
+        weigh: scores to weights: `softmax()`, `sparsemax()`, `entmax()`, `sigmoid()`, `top_k(k)`, `hard()`.
+        dropout: probability with which a weight is dropped, the others growing by 1 / (1 - dropout).
+        seed: what settles dropout and sampling. Default: drawn by torch's generator at each call.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", equation 1.
     """
 
-    mask: Mask | Tensor | None = None
-    scale: float | None = None
+    score: Score | None = None
+    scale: InitVar[float | None] = None
+    modify: Modifier | Callable[..., Tensor] | Sequence[Any] | None = None
+    bias: InitVar[Modifier | Tensor | Sequence[Any] | None] = None
+    mask: Mask | Tensor | Callable[..., Tensor] | None = None
+    weigh: Weighing = SOFTMAX
+    dropout: float = 0.0
+    seed: int | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, scale: float | None, bias: Modifier | Tensor | Sequence[Any] | None) -> None:
+        if scale is not None and self.score is not None:
+            raise MechanismError("expected score= or scale=, not both; write score=dot(scale)")
+        object.__setattr__(self, "score", Dot(scale) if self.score is None else self.score)
+        if not isinstance(self.score, Score):
+            raise MechanismError(f"score: expected one such as dot(); got {type(self.score).__name__}")
+        object.__setattr__(self, "modify", (*as_modifiers(self.modify), *as_modifiers(bias)))
         object.__setattr__(self, "mask", as_mask(self.mask))
-        if self.scale is not None and not (isinstance(self.scale, int | float) and math.isfinite(self.scale)):
-            raise MaskError(f"scale: expected a finite number or None; got {self.scale!r}")
+        if not isinstance(self.weigh, Weighing):
+            raise MechanismError(f"weigh: expected one such as softmax(); got {type(self.weigh).__name__}")
+        if not (isinstance(self.dropout, int | float) and 0 <= self.dropout <= 1):
+            raise MechanismError(f"dropout: expected a probability from 0 to 1; got {self.dropout!r}")
+        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
+            raise MechanismError(f"seed: expected a whole number or None; got {self.seed!r}")
 
     @property
     def rule(self) -> Mask:
         """The mask as a rule, whatever it was given as."""
         return self.mask if isinstance(self.mask, Mask) else Full()
 
-    def scale_for(self, width: int) -> float:
-        """Return the factor on the dot products of vectors of this width."""
-        return float(width) ** -0.5 if self.scale is None else self.scale
+    @property
+    def scoring(self) -> Score:
+        """The score, whatever it was given as."""
+        return cast("Score", self.score)
+
+    @property
+    def modifiers(self) -> tuple[Modifier, ...]:
+        """What happens to scores in order, biases last."""
+        return cast("tuple[Modifier, ...]", self.modify)
+
+    @property
+    def draws(self) -> bool:
+        """Whether chance plays a part."""
+        return self.weigh.draws or self.dropout > 0
+
+    def __str__(self) -> str:
+        parts = [self.scoring.kind, *(each.kind for each in self.modifiers)]
+        parts += [] if isinstance(self.rule, Full) else [self.rule.kind]
+        parts += [self.weigh.kind] + ([f"dropout {self.dropout:g}"] if self.dropout else [])
+        return "; ".join(parts)

@@ -10,7 +10,8 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Full, Mask, TensorMask, causal
+from regard.mechanisms.masks import Full, Mask, causal
+from regard.mechanisms.masks.tensors import TensorMask
 
 
 @dataclass(frozen=True, eq=False)

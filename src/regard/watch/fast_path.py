@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from regard.engines.contract import Problem
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import TensorMask
+from regard.mechanisms.masks.tensors import TensorMask
 from regard.watch.calls import Call
 
 ENCODER_LAYER = "_transformer_encoder_layer_fwd"

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from regard.attend import Announcement, is_running, listening
 from regard.engines.kernel import run_caught
-from regard.errors import RegardError
+from regard.errors import RegardError, WantError
 from regard.watch.calls import Arguments, Call, translate, unreadable
 from regard.watch.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
 
@@ -105,9 +105,14 @@ class _Seam(TorchFunctionMode):
         """Tell the sinks of a call of `regard.attend`."""
         if _in_backward() or get_ident() != self._thread:
             return
-        problem, partial = announcement.problem, announcement.partial
-        tensors = [problem.query, problem.key, problem.value]
-        self._tell(tensors, lambda: Call(problem, partial.lse, announcement.engine, 0.0))
+        problem, lse = announcement.problem, announcement.computed.lse
+
+        def call() -> Call:
+            if lse is None:
+                raise WantError(f"its weights are no softmax but {problem.mechanism.weigh.kind}")
+            return Call(problem, lse, announcement.engine, problem.mechanism.dropout)
+
+        self._tell([problem.query, problem.key, problem.value], call)
 
     def _tell(self, tensors: Sequence[Tensor], make: Callable[[], Call], inner: tuple[nn.Module, ...] = ()) -> None:
         """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""

@@ -8,8 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.engines.contract import Problem
-from regard.engines.log_weights import LogWeights, chunks, pair_chunks
+from regard.engines.log_weights import LogWeights
+from regard.engines.pairs import chunks, pair_chunks
 from regard.mechanisms.grid import Grid
+from regard.mechanisms.walk import with_tensors
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20
@@ -47,10 +49,10 @@ class Kept:
         Args:
             problem: the call.
             lse: (B, H, Nq).
-            copy_mask: how to copy a tensor that the mask holds; calls often share one.
+            copy_mask: how to copy a tensor that the mechanism holds; calls often share one.
         """
         value = problem.value.new_empty(()).expand(problem.value.shape)
-        mechanism = replace(problem.mechanism, mask=problem.mask.copied(copy_mask))
+        mechanism = with_tensors(problem.mechanism, lambda tensor: copy_mask(tensor.detach()))
         query, key = (t.clone(memory_format=torch.contiguous_format) for t in (problem.query, problem.key))
         return cls(replace(problem, query=query, key=key, value=value, mechanism=mechanism), lse.clone())
 
@@ -141,6 +143,8 @@ class Kept:
 def _weights(part: LogWeights, queries: Tensor) -> Tensor:
     """Return whole rows of weights, free of what the log-sum-exp's rounding leaves of their sums."""
     P = torch.exp2(part.rows(queries))
+    if not part.problem.sums_to_one:
+        return P
     total = P.sum(-1, keepdim=True)
     return P / total.masked_fill(total == 0, 1.0)
 

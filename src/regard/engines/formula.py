@@ -1,0 +1,73 @@
+"""The formula of attention on a part of the positions, from the mechanism's own definitions.
+
+S = score(Q, K), modified, masked,   P = weigh(S), dropped,   O = P V
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.engines.contract import Problem
+from regard.mechanisms.grid import Grid
+from regard.mechanisms.random import uniform
+from regard.mechanisms.scores import Dot
+from regard.mechanisms.weighing import Weighed
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Complete rows of attention.
+
+    Attributes:
+        output: (..., queries, Dv).
+        weighed: the weights, before dropout, and what came beside them.
+    """
+
+    output: Tensor
+    weighed: Weighed
+
+
+def scores(problem: Problem, Q: Tensor, K: Tensor, grid: Grid) -> Tensor:
+    """Return scores (..., queries, keys), modified and added to; -inf where forbidden.
+
+    Args:
+        problem: the call.
+        Q: (..., queries, D).
+        K: (..., keys, D), once a query head.
+        grid: the positions; its axes are those of the result.
+    """
+    S = unmasked(problem, Q, K, grid)
+    return S.masked_fill(~problem.mask.allowed(grid), -torch.inf)
+
+
+def unmasked(problem: Problem, Q: Tensor, K: Tensor, grid: Grid) -> Tensor:
+    """Return scores as `scores` does, with nothing forbidden yet."""
+    score = problem.score
+    if isinstance(score, Dot):
+        S = score.between(Q, K)
+    else:
+        vector = score.vector.to(Q.dtype)
+        S = score.between(Q, K, vector[grid.head].squeeze(-2) if vector.ndim == 2 else vector)
+    for modifier in problem.mechanism.modifiers:
+        S = modifier.apply(S, grid)
+    added = problem.added_by_mask(grid, S.dtype)
+    return S if added is None else S + added
+
+
+def rows(problem: Problem, Q: Tensor, K: Tensor, V: Tensor, grid: Grid) -> Rows:
+    """Return complete rows: scores, weights, output; arguments as for `scores`, V (..., keys, Dv)."""
+    weighed = problem.mechanism.weigh.weigh(scores(problem, Q, K, grid), grid, problem.mechanism.seed)
+    return Rows(_dropped(problem, weighed.weights, grid) @ V, weighed)
+
+
+def _dropped(problem: Problem, P: Tensor, grid: Grid) -> Tensor:
+    """Return weights of which some are dropped by the seed, the others made larger."""
+    mechanism = problem.mechanism
+    if not mechanism.dropout or mechanism.seed is None:
+        return P
+    if mechanism.dropout == 1:
+        return P * 0.0
+    # Sampling draws by the same seed; the complement makes the two independent.
+    keep = uniform(~mechanism.seed, grid) >= mechanism.dropout
+    return P * keep.to(P.dtype) / (1 - mechanism.dropout)

@@ -1,0 +1,214 @@
+"""Softmax attention by torch's fused kernel, block by block, as a plan says; results join as partials.
+
+Forward, a block of queries visits its full tiles without a mask and its partial tiles with one, and the two results
+join by their log-sum-exps. Backward, the share of a visit in the gradient follows from the output and log-sum-exp
+of the whole (Dao et al. 2022, "FlashAttention", appendix B): the kernel's own backward, given these instead of the
+visit's, returns exactly that share.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.engines import strips
+from regard.engines.contract import Computed, Problem
+from regard.engines.kernel import call_kernel, call_kernel_backward
+from regard.engines.large_rows import LARGE
+from regard.engines.log_weights import with_sink
+from regard.engines.partial import Partial
+from regard.engines.plan import Plan, Visit, plan
+from regard.engines.rows_of_width import in_rows
+from regard.mechanisms.grid import Grid, Positions
+from regard.mechanisms.masks.bands import Band
+from regard.mechanisms.scores import Dot
+from regard.shapes import compute_dtype
+
+
+def run(problem: Problem) -> Computed:
+    """Compute softmax over dot products with any mask and bias on the CPU; inputs are finite."""
+    output, lse = _Tiles.apply(problem, problem.query, problem.key, problem.value, *problem.parameters)  # type: ignore[no-untyped-call]
+    return Computed(output, lse)
+
+
+class _Tiles(torch.autograd.Function):
+    """Visits forward, the same visits backward; strips where parameters or second derivatives are asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: Problem, *given: Tensor) -> tuple[Tensor, Tensor]:
+        calls = _Calls.of(problem)
+        output, lse = calls.forward()
+        output = output.to(problem.query.dtype)
+        ctx.problem, ctx.plan = problem, calls.plan
+        ctx.save_for_backward(output, lse, *given)
+        ctx.mark_non_differentiable(lse)
+        return output, lse
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        output, lse, *given = ctx.saved_tensors
+        if torch.is_grad_enabled() or len(given) > 3 or _is_large(lse):
+            return None, *strips.gradients(ctx.problem, given, grads[0], None)
+        query, key, value = given
+        calls = _Calls.of(Problem(query, key, value, ctx.problem.mechanism), ctx.plan)
+        return None, *calls.backward(grads[0], output, lse)
+
+
+@dataclass(frozen=True, eq=False)
+class _Calls:
+    """The kernel's calls for one problem.
+
+    Attributes:
+        problem: the call, its vectors all of one width and in rows.
+        given: the call as it was given.
+        plan: the visits.
+        masks: for bands, masks by their place relative to the diagonal, which repeat from block to block, and which
+            queries see none of the keys, if there are any.
+    """
+
+    problem: Problem
+    given: Problem
+    plan: Plan
+    masks: dict[tuple[int, ...], "_Added"]
+
+    @classmethod
+    def of(cls, given: Problem, visits: Plan | None = None) -> "_Calls":
+        """Prepare vectors; half precision that the CPU multiplies slowly is widened."""
+        sizes = given.sizes
+        dtype = torch.float32 if given.query.dtype == torch.float16 else given.query.dtype
+        width = max(sizes.width, sizes.value_width)
+        query, key, value = (in_rows(t.detach().to(dtype), width) for t in (given.query, given.key, given.value))
+        mechanism = replace(given.mechanism, score=Dot(given.scale))
+        problem = Problem(query, key, value, mechanism)
+        return cls(problem, given, visits or plan(given.mask, sizes, given.device), {})
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return output (B, H, Nq, Dv) and log-sum-exp (B, H, Nq)."""
+        problem, sizes = self.problem, self.given.sizes
+        dtype = compute_dtype(problem.query.dtype)
+        rows = (sizes.batch, sizes.heads, sizes.queries)
+        output = problem.query.new_zeros((*rows, problem.sizes.value_width))
+        lse = problem.query.new_full(rows, -torch.inf, dtype=dtype)
+        for visit in self.plan.visits:
+            parts = [self._partial(visit, keys, masked) for keys, masked in _parts(visit)]
+            whole = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
+            place = (visit.batch, visit.heads, visit.queries)
+            output[place], lse[place] = whole.output, whole.lse
+        output = output[..., : sizes.value_width]
+        if problem.sums_to_one:
+            return output, lse
+        with_all = with_sink(problem, lse).detach()
+        return output * torch.exp(lse - with_all).unsqueeze(-1), with_all
+
+    def _partial(self, visit: Visit, keys: Positions, masked: bool) -> Partial:
+        """Return attention of a visit's queries over a part of its keys."""
+        query, key, value = self._vectors(visit, keys)
+        added = self._added(visit, keys) if masked or self.problem.adds else _NOTHING
+        output, lse = call_kernel(query, key, value, added.numbers, False, self.problem.scale)
+        assert lse is not None
+        if added.blind is not None:
+            output = output.masked_fill(added.blind.unsqueeze(-1), 0.0)
+            lse = lse.masked_fill(added.blind, -torch.inf)
+        return Partial(output, lse)
+
+    def backward(self, d_output: Tensor, output: Tensor, lse: Tensor) -> Iterator[Tensor]:
+        """Return the gradients of query, key and value, given the output and log-sum-exp of the whole."""
+        problem, given = self.problem, self.given
+        dtype = compute_dtype(problem.query.dtype)
+        width = problem.sizes.width
+        d_output, output = (in_rows(t.to(problem.query.dtype), width) for t in (d_output, output))
+        # A query that sees no key has weights exp(-inf - lse) = 0 only if its log-sum-exp is a number.
+        lse = lse.masked_fill(lse == -torch.inf, 0.0)
+        d_query, d_key, d_value = (
+            torch.zeros(t.shape, dtype=dtype, device=t.device) for t in (problem.query, problem.key, problem.value)
+        )
+        for visit in self.plan.visits:
+            place = (visit.batch, visit.heads, visit.queries)
+            heads = _key_heads(visit, problem)
+            for keys, masked in _parts(visit):
+                vectors = self._vectors(visit, keys)
+                added = self._added(visit, keys).numbers if masked or problem.adds else None
+                dq, dk, dv = call_kernel_backward(
+                    d_output[place], *vectors, output[place], lse[place], added, problem.scale
+                )
+                d_query[place] += dq
+                _add(d_key[visit.batch, heads], keys, dk)
+                _add(d_value[visit.batch, heads], keys, dv)
+        found = (d_query, d_key, d_value)
+        return (
+            new[..., : old.shape[-1]].to(old.dtype)
+            for new, old in zip(found, (given.query, given.key, given.value), strict=True)
+        )
+
+    def _vectors(self, visit: Visit, keys: Positions) -> tuple[Tensor, Tensor, Tensor]:
+        problem, heads = self.problem, _key_heads(visit, self.problem)
+        key, value = (t[visit.batch, heads][:, :, keys] for t in (problem.key, problem.value))
+        return problem.query[visit.batch, visit.heads, visit.queries], key, value
+
+    def _added(self, visit: Visit, keys: Positions) -> "_Added":
+        """Return what is added to the scores of a visit's queries and keys, the mask included."""
+        problem, mask = self.problem, self.problem.mask
+        place: tuple[int, ...] | None = None
+        if isinstance(mask, Band) and isinstance(keys, slice) and not problem.adds:
+            queries = visit.queries
+            gap, tall, wide = keys.start - queries.start, queries.stop - queries.start, keys.stop - keys.start
+            place = (gap, tall, wide)
+            if place in self.masks:
+                return self.masks[place]
+        grid = Grid.rectangle(visit.queries, keys, problem.sizes, problem.device, visit.batch, visit.heads)
+        # The CPU's kernel takes masks in the type it computes in, where the least half number is no limit.
+        dtype = compute_dtype(problem.query.dtype)
+        bias = problem.added(grid, dtype)
+        numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias.detach()
+        added = torch.where(mask.allowed(grid), numbers, -torch.inf)
+        added = added.expand(*added.shape[:-2], visit.queries.stop - visit.queries.start, _count(keys))
+        added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
+        blind = (added.amax(-1) == -torch.inf) if added.numel() else None
+        found = _Added(added, blind if blind is not None and bool(blind.any()) else None)
+        if place is not None:
+            self.masks[place] = found
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Added:
+    """Numbers to add to scores, -inf where forbidden, and which queries may see none of the keys, if any."""
+
+    numbers: Tensor | None
+    blind: Tensor | None
+
+
+_NOTHING = _Added(None, None)
+
+
+def _is_large(lse: Tensor) -> bool:
+    """Whether some log-sum-exp is so large that the kernel's gradient is wrong; see `large_rows`."""
+    return bool((lse.isfinite() & (lse.abs() > LARGE)).any())
+
+
+def _parts(visit: Visit) -> Iterator[tuple[Positions, bool]]:
+    """Yield the keys of a visit, and whether they need a mask."""
+    if visit.free is not None:
+        yield visit.free, False
+    if visit.masked is not None:
+        yield visit.masked, True
+
+
+def _key_heads(visit: Visit, problem: Problem) -> slice:
+    """Return the key heads that a visit's query heads read."""
+    group = problem.sizes.group
+    return slice(visit.heads.start // group, (visit.heads.stop - 1) // group + 1)
+
+
+def _add(whole: Tensor, keys: Positions, part: Tensor) -> None:
+    """Add the gradient of some keys to that of all."""
+    if isinstance(keys, slice):
+        whole[:, :, keys] += part
+    else:
+        whole.index_add_(2, keys, part.to(whole.dtype))
+
+
+def _count(keys: Positions) -> int:
+    return int(keys.stop - keys.start) if isinstance(keys, slice) else len(keys)

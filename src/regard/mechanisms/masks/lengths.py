@@ -1,0 +1,87 @@
+"""Masks by length: padding and prefix. They ask whether a key stands before some position."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.errors import MaskError
+from regard.mechanisms.grid import Blocks, Grid
+from regard.mechanisms.masks.bands import causal
+from regard.mechanisms.masks.rule import Bounds, Mask
+from regard.shapes import Sizes
+
+
+@dataclass(frozen=True, eq=False)
+class Padding(Mask):
+    """Only the first `lengths[b]` keys of batch item b may be attended to; one length counts for every item."""
+
+    lengths: Tensor
+
+    def check(self, sizes: Sizes) -> None:
+        """Expect one length a batch item, or one for all, none longer than the keys."""
+        if self.lengths.ndim and self.lengths.shape != (sizes.batch,):
+            raise MaskError(
+                f"padding: expected {sizes.batch} lengths, one a batch item; got shape {tuple(self.lengths.shape)}"
+            )
+        if torch.compiler.is_compiling():
+            return  # what lengths hold is not known then
+        if self.lengths.numel() and not 0 <= int(self.lengths.min()) <= int(self.lengths.max()) <= sizes.keys:
+            raise MaskError(
+                f"padding: expected lengths from 0 to {sizes.keys} (the keys); got {self.lengths.tolist()}"
+            )
+
+    def allowed(self, grid: Grid) -> Tensor:
+        """Compare each key's place with its item's length."""
+        lengths = self.lengths.to(grid.key.device)
+        return grid.key < (lengths[grid.batch] if lengths.ndim else lengths)
+
+    def bounds(self, blocks: Blocks) -> Bounds:
+        """Compare each block's first and last key with the length."""
+        lengths = self.lengths.cpu()
+        lengths = lengths.view(-1, 1, 1, 1) if lengths.ndim else lengths
+        return Bounds(blocks.key_start < lengths, blocks.key_stop <= lengths)
+
+    @property
+    def exact(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def kind(self) -> str:
+        """The word."""
+        return "padding"
+
+
+def padding(lengths: Tensor | list[int]) -> Mask:
+    """Only the first `lengths[b]` keys of batch item b may be attended to.
+
+    Args:
+        lengths: (B,) whole numbers, 0 to Nk.
+
+    Raises:
+        MaskError: lengths that are not whole numbers, or (when called) not one a batch item.
+    """
+    tensor = torch.as_tensor(lengths)
+    if tensor.ndim != 1 or tensor.dtype.is_floating_point or tensor.dtype == torch.bool:
+        raise MaskError(
+            f"padding: expected whole numbers (B,), one length a batch item;"
+            f" got {tensor.dtype} of shape {tuple(tensor.shape)}"
+        )
+    return Padding(tensor.long())
+
+
+def prefix(lengths: Tensor | list[int] | int) -> Mask:
+    """Everyone may attend to the first positions, and beyond them to its own and earlier ones.
+
+    Args:
+        lengths: how many positions the prefix has: a whole number, or (B,) one a batch item.
+
+    Raises:
+        MaskError: lengths that are not whole numbers, or (when called) not from 0 to the keys.
+
+    Source: prefix language model, Raffel et al. 2020 (T5), section 3.2.1.
+    """
+    if isinstance(lengths, int):
+        return causal() | Padding(torch.tensor(lengths))
+    return causal() | padding(lengths)

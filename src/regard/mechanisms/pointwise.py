@@ -1,0 +1,33 @@
+"""Asking a function of scalars at every place of index tensors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
+    """Return the function's answers at each place of tensors that broadcast to one another.
+
+    The function gets scalars, as torch's FlexAttention calls its functions, so that indexing a table by them means
+    what it says; `torch.vmap` turns this into whole-tensor operations. Axes on which nothing depends stay 1 long.
+
+    Args:
+        function: of as many scalars as there are tensors; gives a scalar tensor.
+        tensors: of any shapes that broadcast.
+    """
+    axes = max(tensor.ndim for tensor in tensors)
+    full = [tensor.reshape((1,) * (axes - tensor.ndim) + tuple(tensor.shape)) for tensor in tensors]
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in full))
+    if 0 in shape:
+        return function(*(tensor.new_zeros(()) for tensor in full)).expand(shape)  # type: ignore[no-any-return]
+    mapped, kept = function, []
+    for axis in reversed(range(axes)):
+        if shape[axis] > 1:
+            mapped = torch.vmap(mapped, in_dims=tuple(0 if t.shape[axis] > 1 else None for t in full))
+            kept.append(axis)
+    answer = mapped(*(tensor.squeeze() for tensor in full))
+    if not isinstance(answer, Tensor):
+        answer = torch.as_tensor(answer, device=tensors[0].device)
+    return answer.reshape([shape[axis] if axis in kept and answer.ndim else 1 for axis in range(axes)])
