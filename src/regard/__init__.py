@@ -21,6 +21,7 @@ from regard.mechanisms.masks import (
 from regard.mechanisms.modifiers import alibi, relative_buckets, soft_cap
 from regard.mechanisms.scores import additive, bilinear, cosine, dot
 from regard.mechanisms.weighing import entmax, hard, sigmoid, softmax, sparsemax, top_k
+from regard.reinforce import MovingBaseline, reinforce_loss
 from regard.reports.report import Report, report
 from regard.watch.record import Record
 from regard.watch.site import Site
@@ -30,6 +31,7 @@ __all__ = [
     "Attended",
     "Attention",
     "Mask",
+    "MovingBaseline",
     "Record",
     "Report",
     "Site",
@@ -53,6 +55,7 @@ __all__ = [
     "padding",
     "prefix",
     "random_blocks",
+    "reinforce_loss",
     "relative_buckets",
     "report",
     "sigmoid",

@@ -12,6 +12,7 @@ from torch import Tensor
 from regard.engines.choose import Explanation, choose
 from regard.engines.choose import explain as explain_problem
 from regard.engines.contract import Computed, Engine, Problem
+from regard.engines.log_weights import log_sum_exp
 from regard.engines.observe import observe
 from regard.engines.statistics import STATISTICS, Statistics, check_want
 from regard.errors import EngineError, MechanismError, ShapeError, WantError
@@ -99,7 +100,8 @@ def attend(
         mechanism: which attention is meant; default: softmax over scaled dot products, everyone sees everyone.
         want: names out of "lse", "entropy", "received", "received_max", "distance", "first", "map"; for softmax
             weights only. Statistics are of the weights before dropout.
-        engine: "auto" for the first that can, or a name ("fused", "tiled", "reference"), which runs or raises.
+        engine: "auto" for the first that can, or a name ("rows", "fused", "flex", "tiled", "reference"), which
+            runs or raises.
 
     Returns:
         The output and what was asked for. A query that may see no key has output 0, gradient 0 and lse -inf;
@@ -123,13 +125,15 @@ def attend(
     # A compiled call tells nobody: it would have to leave the compiled code to do so.
     computed = _run(chosen, problem) if torch.compiler.is_compiling() else _run_and_tell(chosen, problem)
     statistics = Statistics()
-    if wanted and computed.lse is not None:
-        statistics = observe(problem, computed.lse, wanted - {"lse"})
+    lse = computed.lse
+    if wanted:
+        lse = log_sum_exp(problem) if lse is None else lse
+        statistics = observe(problem, lse, wanted - {"lse"})
     attended = Attended(
         output=computed.output,
         engine=chosen.name,
         explanation=explanation,
-        lse=computed.lse if "lse" in wanted else None,
+        lse=lse if "lse" in wanted else None,
         log_probability=computed.log_probability,
         chosen=computed.chosen,
         seed=problem.mechanism.seed if problem.mechanism.draws else None,

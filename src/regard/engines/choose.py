@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 from regard.engines.contract import Engine, Problem
+from regard.engines.flex import Flex
 from regard.engines.fused import Fused
 from regard.engines.reference import Reference
+from regard.engines.rows import Rows
 from regard.engines.tiled import Tiled
 from regard.errors import EngineError
 from regard.mechanisms.grid import Blocks
 from regard.mechanisms.masks.rule import Tile
 from regard.mechanisms.masks.tiles import classify
 
-ENGINES: tuple[Engine, ...] = (Fused(), Tiled(), Reference())
+ENGINES: tuple[Engine, ...] = (Rows(), Fused(), Flex(), Tiled(), Reference())
 
 # "auto" takes an engine only while what it holds beside inputs and output, such as a matrix of scores or a mask as
 # one tensor, stays below this; beyond, it must be asked for by name.

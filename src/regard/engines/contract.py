@@ -160,7 +160,7 @@ class Computed:
     Attributes:
         output: (B, H, Nq, Dv), differentiable.
         lse: (B, H, Nq), natural log-sum-exp of the scores and the sink, without gradient; None where weights are no
-            softmax.
+            softmax, or where the engine does not give it.
         log_probability: (B, H, Nq), of the chosen key, differentiable; None where nothing is chosen.
         chosen: (B, H, Nq), the chosen key, -1 where there is none; None where nothing is chosen.
     """

@@ -13,9 +13,8 @@ from torch import Tensor
 from regard.engines.contract import Computed, Problem
 from regard.engines.kernel import call_kernel
 from regard.engines.large_rows import LARGE, adds_large_rows
-from regard.engines.log_weights import log_sum_exp
 from regard.engines.nonfinite import clean
-from regard.engines.rows_of_width import in_rows
+from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.rule import Full
@@ -102,21 +101,20 @@ def _mask_elements(problem: Problem) -> int:
 
 
 def _call(problem: Problem) -> Computed:
-    sizes, scale = problem.sizes, problem.scale
+    sizes, scale, dtype = problem.sizes, problem.scale, problem.query.dtype
     width = max(sizes.width, sizes.value_width)
-    query, key, value = (in_rows(t, width) for t in (problem.query, problem.key, problem.value))
+    query, key, value = (in_rows(as_multiplied(t), width) for t in (problem.query, problem.key, problem.value))
     problem = replace(
         problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, score=Dot(scale))
     )
     if _built_in(problem):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
-        lse = log_sum_exp(problem) if lse is None else lse
     else:
         added, sees_none = _as_added(problem)
         output, lse = call_kernel(query, key, value, added, False, scale)
         output = output.masked_fill(sees_none.unsqueeze(-1), 0.0)
-        lse = log_sum_exp(problem) if lse is None else lse.masked_fill(sees_none, -torch.inf)
-    return Computed(output[..., : sizes.value_width], lse)
+        lse = None if lse is None else lse.masked_fill(sees_none, -torch.inf)
+    return Computed(output[..., : sizes.value_width].to(dtype), lse)
 
 
 def _as_added(problem: Problem) -> tuple[Tensor, Tensor]:

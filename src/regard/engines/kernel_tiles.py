@@ -20,7 +20,7 @@ from regard.engines.large_rows import LARGE
 from regard.engines.log_weights import with_sink
 from regard.engines.partial import Partial
 from regard.engines.plan import Plan, Visit, plan
-from regard.engines.rows_of_width import in_rows
+from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid, Positions
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.scores import Dot
@@ -75,11 +75,12 @@ class _Calls:
 
     @classmethod
     def of(cls, given: Problem, visits: Plan | None = None) -> "_Calls":
-        """Prepare vectors; half precision that the CPU multiplies slowly is widened."""
+        """Prepare vectors."""
         sizes = given.sizes
-        dtype = torch.float32 if given.query.dtype == torch.float16 else given.query.dtype
         width = max(sizes.width, sizes.value_width)
-        query, key, value = (in_rows(t.detach().to(dtype), width) for t in (given.query, given.key, given.value))
+        query, key, value = (
+            in_rows(as_multiplied(t.detach()), width) for t in (given.query, given.key, given.value)
+        )
         mechanism = replace(given.mechanism, score=Dot(given.scale))
         problem = Problem(query, key, value, mechanism)
         return cls(problem, given, visits or plan(given.mask, sizes, given.device), {})

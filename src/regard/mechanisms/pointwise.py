@@ -18,6 +18,8 @@ def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
         tensors: of any shapes that broadcast.
     """
     axes = max(tensor.ndim for tensor in tensors)
+    if axes == 0:
+        return function(*tensors)  # type: ignore[no-any-return]
     full = [tensor.reshape((1,) * (axes - tensor.ndim) + tuple(tensor.shape)) for tensor in tensors]
     shape = torch.broadcast_shapes(*(tensor.shape for tensor in full))
     if 0 in shape:
@@ -30,4 +32,10 @@ def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
     answer = mapped(*(tensor.squeeze() for tensor in full))
     if not isinstance(answer, Tensor):
         answer = torch.as_tensor(answer, device=tensors[0].device)
-    return answer.reshape([shape[axis] if axis in kept and answer.ndim else 1 for axis in range(axes)])
+    if not answer.ndim:
+        return answer.reshape((1,) * axes)
+    # What does not depend on an axis comes repeated along it, without lying there more than once.
+    for place in range(answer.ndim):
+        answer = answer.narrow(place, 0, 1) if answer.stride(place) == 0 else answer
+    lengths = dict(zip(reversed(kept), answer.shape, strict=True))
+    return answer.reshape([lengths.get(axis, 1) for axis in range(axes)])

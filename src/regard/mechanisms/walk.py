@@ -13,6 +13,11 @@ T = TypeVar("T")
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield every tensor in a value: its fields, items, and what a function has captured."""
+    return (each for each in parts_in(value) if isinstance(each, Tensor))
+
+
+def parts_in(value: Any) -> Iterator[Any]:
+    """Yield a value and everything in it, each once."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:
@@ -20,10 +25,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, Tensor):
-            yield each
-        else:
-            waiting.extend(_inside(each))
+        yield each
+        waiting.extend(_inside(each))
 
 
 def with_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:

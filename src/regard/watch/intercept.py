@@ -108,7 +108,7 @@ class _Seam(TorchFunctionMode):
         problem, lse = announcement.problem, announcement.computed.lse
 
         def call() -> Call:
-            if lse is None:
+            if not problem.is_softmax:
                 raise WantError(f"its weights are no softmax but {problem.mechanism.weigh.kind}")
             return Call(problem, lse, announcement.engine, problem.mechanism.dropout)
 

@@ -78,24 +78,24 @@ class Among(Mask):
     """Allows what has its query, or its key, among some positions.
 
     Attributes:
-        positions: (n,) ascending.
+        flags: (last position + 2,) booleans, True for these positions; the last one, False, is for all beyond.
         keys: whether keys are asked, else queries.
     """
 
-    positions: Tensor
+    flags: Tensor
     keys: bool
 
     def allowed(self, grid: Grid) -> Tensor:
         """Look the position up."""
         place = grid.key if self.keys else grid.query
-        return torch.isin(place, self.positions.to(place.device))
+        return self.flags.to(place.device)[place.clamp(max=len(self.flags) - 1)]
 
     def bounds(self, blocks: Blocks) -> Bounds:
         """Count the positions in each range."""
         start, stop = (blocks.key_start, blocks.key_stop) if self.keys else (blocks.query_start, blocks.query_stop)
-        positions = self.positions.cpu()
-        start, stop = start.contiguous(), stop.contiguous()
-        inside = torch.searchsorted(positions, stop) - torch.searchsorted(positions, start)
+        before = torch.nn.functional.pad(self.flags.cpu().long().cumsum(0), (1, 0))
+        last = len(self.flags)
+        inside = before[stop.clamp(max=last)] - before[start.clamp(max=last)]
         return Bounds(inside > 0, inside == stop - start)
 
     @property
@@ -106,7 +106,7 @@ class Among(Mask):
     @property
     def kind(self) -> str:
         """The words."""
-        return f"{'keys' if self.keys else 'queries'} among {len(self.positions)}"
+        return f"{'keys' if self.keys else 'queries'} among {int(self.flags.sum())}"
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,9 @@ def global_tokens(positions: int | list[int] | Tensor) -> Mask:
     whole = given.ndim == 1 and (not given.numel() or not given.dtype.is_floating_point)
     if not whole or given.dtype == torch.bool or (given.numel() and int(given.min()) < 0):
         raise MaskError(f"global_tokens: expected how many tokens, or their positions from 0; got {positions!r}")
-    sorted_once = given.long().unique()
-    return Among(sorted_once, keys=False) | Among(sorted_once, keys=True)
+    flags = torch.zeros(int(given.max()) + 2 if given.numel() else 1, dtype=torch.bool)
+    flags[given.long().cpu()] = True
+    return Among(flags, keys=False) | Among(flags, keys=True)
 
 
 def random_blocks(size: int, count: int, *, seed: int = 0) -> Mask:

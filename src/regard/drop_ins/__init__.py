@@ -1,0 +1,1 @@
+"""Drop-ins: torch's own attention function and module in name and meaning, computed by `attend`."""

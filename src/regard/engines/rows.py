@@ -1,0 +1,125 @@
+"""Whole rows by matrix products in the inputs' own half precision, for short calls on the CPU in bfloat16.
+
+There matrix products run three times as fast as torch's fused kernel multiplies, which makes up for writing
+the scores out while these stay in the cache. A few rows are held at a time, forward and backward. Scores and
+weights are rounded to bfloat16, as they are in models that compute attention by plain tensor operations.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.engines import strips
+from regard.engines.contract import Computed, Problem
+from regard.engines.nonfinite import clean
+from regard.engines.pairs import chunks, of_pairs, pair_chunks
+from regard.mechanisms.masks.rule import Full
+
+# How many scores are held at a time: what the cache takes.
+ELEMENTS = 1 << 20
+
+# Beyond so many keys the fused kernel is faster, as measured.
+LONGEST = 1024
+
+
+class Rows:
+    """Matrix products over blocks of complete rows."""
+
+    name = "rows"
+
+    def against(self, problem: Problem) -> list[str]:
+        """Refuse all but softmax over dot products that sees everything."""
+        plain = problem.is_softmax and problem.sums_to_one and problem.is_dot_and_bias and not problem.adds
+        reasons = []
+        if not plain or not isinstance(problem.mask, Full) or problem.mechanism.dropout:
+            reasons.append("it computes softmax over scaled dot products without a mask only")
+        if problem.query.dtype != torch.bfloat16:
+            reasons.append("it is for bfloat16")
+        if torch.compiler.is_compiling():
+            reasons.append("it decides by numbers how many rows it holds")
+        return reasons
+
+    def unasked(self, problem: Problem) -> list[str]:
+        """Leave to the fused kernel what is long, or not on the CPU."""
+        if problem.device.type != "cpu":
+            return ["it is faster than the fused kernel on the CPU only"]
+        if problem.sizes.keys > LONGEST:
+            return [f"beyond {LONGEST} keys the fused kernel is faster"]
+        return []
+
+    def memory(self, problem: Problem) -> int:
+        """Return room for scores and weights of a block of rows."""
+        return 4 * min(problem.sizes.pairs, max(ELEMENTS, problem.sizes.keys))
+
+    def run(self, problem: Problem) -> Computed:
+        """Compute block by block."""
+        if not problem.sizes.pairs:
+            return problem.nothing()
+        cleaned = clean(problem)
+        given = cleaned.problem
+        output: Tensor = _Rows.apply(given, given.query, given.key, given.value)  # type: ignore[no-untyped-call]
+        return cleaned.restore(Computed(output))
+
+
+class _Rows(torch.autograd.Function):
+    """Blocks of rows forward, the same blocks made again backward."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: Problem, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        ctx.problem = problem
+        ctx.save_for_backward(query, key, value)
+        sizes = problem.sizes
+        output = query.new_empty((sizes.batch * sizes.heads, sizes.queries, sizes.value_width))
+        for pairs, queries in _blocks(problem):
+            Q, K, V = (of_pairs(t, pairs, sizes) for t in (query, key, value))
+            output[pairs.start : pairs.stop, queries] = torch.bmm(_weights(problem, Q[:, queries], K), V)
+        return output.view(sizes.batch, sizes.heads, sizes.queries, sizes.value_width)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        problem, given = ctx.problem, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, *strips.gradients(problem, given, grads[0], None)
+        return None, *_gradients(problem, given, grads[0])
+
+
+def _blocks(problem: Problem) -> Iterator[tuple[range, slice]]:
+    """Yield (batch, head) pairs and queries that make few enough scores."""
+    sizes = problem.sizes
+    height = max(1, min(sizes.queries, ELEMENTS // sizes.keys))
+    for pairs in pair_chunks(sizes, ELEMENTS // (height * sizes.keys)):
+        for queries in chunks(sizes.queries, height):
+            yield pairs, queries
+
+
+def _weights(problem: Problem, Q: Tensor, K: Tensor) -> Tensor:
+    """Return softmax(scale Q K^T); queries are scaled, since they are fewer numbers than scores."""
+    return torch.softmax(torch.bmm(Q * problem.scale, K.transpose(1, 2)), -1)
+
+
+def _gradients(problem: Problem, given: tuple[Tensor, ...], d_output: Tensor) -> list[Tensor]:
+    """Return the gradients of query, key and value: dS = P * (dO V^T - rowsum(P * dO V^T))."""
+    query, key, value = given
+    sizes = problem.sizes
+    d_query = query.new_empty((sizes.batch * sizes.heads, sizes.queries, sizes.width))
+    key_rows = (sizes.batch * sizes.heads, sizes.keys)
+    d_key = torch.zeros((*key_rows, sizes.width), dtype=torch.float32, device=query.device)
+    d_value = torch.zeros((*key_rows, sizes.value_width), dtype=torch.float32, device=query.device)
+    for pairs, queries in _blocks(problem):
+        Q, K, V, dO = (of_pairs(t, pairs, sizes) for t in (query, key, value, d_output))
+        Q, dO = Q[:, queries], dO[:, queries]
+        P = _weights(problem, Q, K)
+        dP = torch.bmm(dO, V.transpose(1, 2))
+        dS = torch.ops.aten._softmax_backward_data(dP, P, -1, P.dtype)
+        place = slice(pairs.start, pairs.stop)
+        d_query[place, queries] = torch.bmm(dS, K).mul_(problem.scale)
+        d_key[place] += torch.bmm(dS.transpose(1, 2), Q).mul_(problem.scale)
+        d_value[place] += torch.bmm(P.transpose(1, 2), dO)
+    grouped = (sizes.batch, sizes.key_heads, sizes.group, sizes.keys, -1)
+    return [
+        d_query.view(query.shape),
+        d_key.view(grouped).sum(2).to(key.dtype),
+        d_value.view(grouped).sum(2).to(value.dtype),
+    ]

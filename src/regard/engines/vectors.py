@@ -1,0 +1,16 @@
+"""Vectors as torch's fused kernels need them: of one width, each in one piece, in a type that multiplies fast."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def in_rows(tensor: Tensor, width: int) -> Tensor:
+    """Return vectors (..., D) padded with zeros, which change no score, to a width, each in one piece."""
+    tensor = pad(tensor, (0, width - tensor.shape[-1])) if tensor.shape[-1] < width else tensor
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def as_multiplied(tensor: Tensor) -> Tensor:
+    """Return vectors in the type to compute in: the CPU multiplies float16 many times slower than float32."""
+    return tensor.float() if tensor.dtype == torch.float16 and tensor.device.type == "cpu" else tensor
