@@ -22,6 +22,8 @@ check: .venv/with-dev ## Format, lint, types, import table, docs
 
 bench: .venv/with-dev ## Measure speed and memory
 	$(BIN)/python -m benchmarks.look
+	$(INSTALL) '.[bench]'
+	$(BIN)/python -m benchmarks.attend
 
 picture: .venv/with-demo ## Draw the pictures of README and docs anew
 	$(BIN)/python docs/draw.py
