@@ -35,8 +35,8 @@ from regard.mechanisms.masks import as_mask
 from regard.shapes import Sizes
 
 CPU = torch.device("cpu")
-PROPERTY = settings(deadline=None, max_examples=40)
-FEW = settings(deadline=None, max_examples=15)
+PROPERTY = settings(deadline=None, max_examples=30)
+FEW = settings(deadline=None, max_examples=12)
 
 Rule = Callable[[int, int, int, int], bool]
 
@@ -90,10 +90,17 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 def counted(seed: int, *indices: int) -> int:
     """Return the number from 0 to 2^31 - 1 of some indices, as its definition says, in whole numbers of Python."""
-    state = _spread(_spread(seed % 2**32) ^ (seed >> 32) % 2**32)
+    *rows, last = indices
+    low, high = seed % 2**32, (seed >> 32) % 2**32
+    start, step = _row(low, high, rows), _row(high, 2**32 - 1 - low, rows) | 1
+    return _spread((start + last * step) % 2**32) >> 1
+
+
+def _row(one: int, other: int, indices: list[int]) -> int:
+    state = _spread(_spread(one) ^ other)
     for index in indices:
         state = _spread((state + index * 0x9E3779B9) % 2**32)
-    return state >> 1
+    return state
 
 
 def _spread(state: int) -> int:

@@ -10,11 +10,10 @@ from regard.attend import WANTED
 from regard.engines.choose import ENGINES
 from regard.engines.contract import Problem
 from regard.shapes import compute_dtype
-from tests.attend_cases import CASES, call_of, cases, engines, equal, gradients, leaves, typed_cases
+from tests.attend_cases import CASES, call_of, cases, equal, gradients, leaves, typed_cases
 from tests.attend_masks import randoms
 
 
-@engines
 @typed_cases
 def test_output_and_lse_are_those_of_the_formula(name, dtype, engine):
     call = call_of(name, dtype)
@@ -27,7 +26,6 @@ def test_output_and_lse_are_those_of_the_formula(name, dtype, engine):
         assert result.lse.dtype == compute_dtype(dtype)
 
 
-@engines
 @typed_cases
 def test_gradients_are_those_of_the_formula(name, dtype, engine):
     call = call_of(name, dtype)
@@ -40,14 +38,13 @@ def test_gradients_are_those_of_the_formula(name, dtype, engine):
         equal(actual, wanted, call.tolerance(engine, dtype), f"gradient of {what}")
 
 
-@cases
+@pytest.mark.parametrize("name", CASES)
 def test_an_engine_beside_the_reference_takes_every_case(name):
     call = call_of(name)
     problem = Problem.of(*call.tensors, call.mechanism())
     assert [each.name for each in ENGINES if not each.against(problem) and each.name != "reference"]
 
 
-@engines
 @cases
 def test_a_query_that_sees_no_key_has_output_0_and_gradient_0(name, engine):
     call = call_of(name)

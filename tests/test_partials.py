@@ -10,7 +10,7 @@ from regard.engines.contract import Problem
 from regard.engines.kernel import call_and_catch, call_kernel
 from regard.engines.log_weights import log_sum_exp
 from regard.engines.partial import Partial
-from tests.attend_cases import CASES, KINDS, TOLERANCES, call_of, dtypes, engines, equal, run, tolerance_of
+from tests.attend_cases import CASES, KINDS, PLAIN, TOLERANCES, call_of, dtypes, engines, equal, run, tolerance_of
 from tests.attend_masks import coins, randoms
 
 PROPERTY = settings(deadline=None, max_examples=25)
@@ -92,7 +92,7 @@ STREAMED = [name for name, case in CASES.items() if 0 not in case.query + case.k
 @pytest.mark.parametrize("tile", [1, 3, 512])
 @pytest.mark.parametrize("name", STREAMED)
 def test_streamed_lse_is_that_of_the_scores(name, tile):
-    if CASES[name].query[2] > tile * 50:
+    if CASES[name].query[2] > tile * 25 or (tile == 1 and name not in PLAIN):
         pytest.skip("too many tiles")
     call = call_of(name)
     streamed = log_sum_exp(Problem.of(*call.tensors, call.mechanism()), tile=tile)

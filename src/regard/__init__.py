@@ -1,6 +1,8 @@
 """Attention for PyTorch: compute it, look into it exactly at full length, apply it."""
 
 from regard.attend import Attended, attend, explain
+from regard.drop_ins.multihead_attention import MultiheadAttention
+from regard.drop_ins.scaled_dot_product_attention import scaled_dot_product_attention
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import (
     Mask,
@@ -32,6 +34,7 @@ __all__ = [
     "Attention",
     "Mask",
     "MovingBaseline",
+    "MultiheadAttention",
     "Record",
     "Report",
     "Site",
@@ -58,6 +61,7 @@ __all__ = [
     "reinforce_loss",
     "relative_buckets",
     "report",
+    "scaled_dot_product_attention",
     "sigmoid",
     "soft_cap",
     "softmax",

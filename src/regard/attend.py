@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -118,30 +119,32 @@ def attend(
     problem, lead = _problem(query, key, value, mechanism)
     if wanted and not problem.is_softmax:
         raise WantError(
-            f"want: expected softmax weights to look into; got {mechanism.weigh.kind}. Leave want out, or take"
+            f"want: expected softmax weights to look into; got {mechanism.weighing.kind}. Leave want out, or take"
             " weigh=softmax()"
         )
     chosen, explanation = choose(problem, engine)
     # A compiled call tells nobody: it would have to leave the compiled code to do so.
     computed = _run(chosen, problem) if torch.compiler.is_compiling() else _run_and_tell(chosen, problem)
-    statistics = Statistics()
-    lse = computed.lse
-    if wanted:
-        lse = log_sum_exp(problem) if lse is None else lse
-        statistics = observe(problem, lse, wanted - {"lse"})
+    beside = _beside(problem, computed.lse, wanted) if wanted else {}
     attended = Attended(
         output=computed.output,
         engine=chosen.name,
         explanation=explanation,
-        lse=lse if "lse" in wanted else None,
         log_probability=computed.log_probability,
         chosen=computed.chosen,
         seed=problem.mechanism.seed if problem.mechanism.draws else None,
-        **{name: getattr(statistics, name) for name in STATISTICS},
+        **beside,
     )
     if lead == problem.query.shape[:2]:
         return attended
     return with_tensors(attended, lambda tensor: tensor.reshape(*lead, *tensor.shape[2:]))
+
+
+def _beside(problem: Problem, lse: Tensor | None, wanted: frozenset[str]) -> dict[str, Any]:
+    """Return what was asked for beside the output, by name."""
+    lse = log_sum_exp(problem) if lse is None else lse
+    statistics = observe(problem, lse, wanted - {"lse"})
+    return {name: lse if name == "lse" else getattr(statistics, name) for name in wanted}
 
 
 def _run(engine: Engine, problem: Problem) -> Computed:

@@ -172,7 +172,7 @@ class MultiheadAttention(nn.Module):
     def _check_wanted(self, need_weights: bool) -> None:
         if need_weights and not isinstance(self.attention.weigh, Softmax):
             raise WantError(
-                f"need_weights: expected softmax weights; got {self.attention.weigh.kind}."
+                f"need_weights: expected softmax weights; got {self.attention.weighing.kind}."
                 " Call with need_weights=False"
             )
 
@@ -241,7 +241,7 @@ def _weights(Q: Tensor, K: Tensor, V: Tensor, mechanism: Attention) -> Tensor:
         problem = Problem.of(Q, K, V, mechanism)
         grid = Grid.whole(problem.sizes, problem.device)
         S = scores(problem, problem.query.to(dtype), problem.key.to(dtype), grid)
-        return mechanism.weigh.weigh(S, grid, None).weights.to(Q.dtype)
+        return mechanism.weighing.weigh(S, grid, None).weights.to(Q.dtype)
 
 
 def _checked(attention: Attention | None, added: bool) -> Attention:

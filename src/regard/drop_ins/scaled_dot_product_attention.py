@@ -72,7 +72,6 @@ def scaled_dot_product_attention(
         mechanism = Attention(
             mask=call.mask if rule is None else rule,
             scale=None if scale is None else float(scale),
-            weigh=PLAIN.weigh,
             dropout=float(dropout_p),
         )
         output = attend(call.query, call.key, call.value, mechanism, engine=permitted_engine(query.device)).output

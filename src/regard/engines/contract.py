@@ -40,7 +40,7 @@ class Problem:
         sizes = check(self.query, self.key, self.value)
         object.__setattr__(self, "sizes", sizes)
         self.mask.check(sizes)
-        self.mechanism.weigh.check(sizes)
+        self.mechanism.weighing.check(sizes)
         for modifier in self.mechanism.modifiers:
             modifier.check(sizes)
 
@@ -78,12 +78,12 @@ class Problem:
     @property
     def is_softmax(self) -> bool:
         """Whether the weights are exponentials of scores over a sum."""
-        return isinstance(self.mechanism.weigh, Softmax)
+        return isinstance(self.mechanism.weighing, Softmax)
 
     @property
     def sums_to_one(self) -> bool:
         """Whether the weights of a query that sees a key sum to 1."""
-        return isinstance(self.mechanism.weigh, Softmax) and self.mechanism.weigh.sink is None
+        return isinstance(self.mechanism.weighing, Softmax) and self.mechanism.weighing.sink is None
 
     @property
     def is_dot_and_bias(self) -> bool:
@@ -102,9 +102,9 @@ class Problem:
         """
         total = self.added_by_mask(grid, dtype)
         for modifier in self.mechanism.modifiers:
-            assert isinstance(modifier, Bias)
-            bias = _limited(modifier.on(grid), dtype)
-            total = bias if total is None else total + bias
+            if isinstance(modifier, Bias):
+                bias = _limited(modifier.on(grid), dtype)
+                total = bias if total is None else total + bias
         return total
 
     def added_by_mask(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:

@@ -57,7 +57,7 @@ def unmasked(problem: Problem, Q: Tensor, K: Tensor, grid: Grid) -> Tensor:
 
 def rows(problem: Problem, Q: Tensor, K: Tensor, V: Tensor, grid: Grid) -> Rows:
     """Return complete rows: scores, weights, output; arguments as for `scores`, V (..., keys, Dv)."""
-    weighed = problem.mechanism.weigh.weigh(scores(problem, Q, K, grid), grid, problem.mechanism.seed)
+    weighed = problem.mechanism.weighing.weigh(scores(problem, Q, K, grid), grid, problem.mechanism.seed)
     return Rows(_dropped(problem, weighed.weights, grid) @ V, weighed)
 
 

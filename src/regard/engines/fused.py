@@ -37,7 +37,7 @@ class Fused:
         reasons = []
         if not problem.is_softmax or not problem.is_dot_and_bias:
             return [f"torch's fused kernels compute softmax over dot products; this is {problem.mechanism}"]
-        if isinstance(problem.mechanism.weigh, Softmax) and problem.mechanism.weigh.sink is not None:
+        if isinstance(problem.mechanism.weighing, Softmax) and problem.mechanism.weighing.sink is not None:
             reasons.append("torch's fused kernels take no sink")
         if problem.mechanism.dropout:
             reasons.append("torch's fused kernels drop no weights by a seed of our own")

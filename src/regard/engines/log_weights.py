@@ -254,7 +254,7 @@ def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
 
 def with_sink(problem: Problem, lse: Tensor) -> Tensor:
     """Return the log-sum-exp (B, H, Nq) with the mechanism's sink taken in, if it has one."""
-    weigh = problem.mechanism.weigh
+    weigh = problem.mechanism.weighing
     if not isinstance(weigh, Softmax):
         return lse
     sink = weigh.on(Grid.whole(problem.sizes, problem.device), lse)

@@ -57,7 +57,7 @@ def run(problem: Problem) -> Computed:
 
 
 def _computed(problem: Problem, output: Tensor, lse: Tensor, log_probability: Tensor, chosen: Tensor) -> Computed:
-    chooses = isinstance(problem.mechanism.weigh, Hard)
+    chooses = isinstance(problem.mechanism.weighing, Hard)
     return Computed(
         output,
         lse if problem.is_softmax else None,

@@ -13,8 +13,6 @@ from regard.mechanisms.modifiers import Modifier, as_modifiers
 from regard.mechanisms.scores import Dot, Score
 from regard.mechanisms.weighing import Softmax, Weighing
 
-SOFTMAX = Softmax()
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attention:
@@ -32,6 +30,7 @@ class Attention:
         mask: who may see whom: a mask, a boolean tensor (True = may attend), a float tensor (added, -inf = may not
             attend), a function `mask_mod(b, h, q_idx, kv_idx)` or torch's `BlockMask`. Default: everyone.
         weigh: scores to weights: `softmax()`, `sparsemax()`, `entmax()`, `sigmoid()`, `top_k(k)`, `hard()`.
+            Default: `softmax()`.
         dropout: probability with which a weight is dropped, the others growing by 1 / (1 - dropout).
         seed: what settles dropout and sampling. Default: drawn by torch's generator at each call.
 
@@ -43,7 +42,7 @@ class Attention:
     modify: Modifier | Callable[..., Tensor] | Sequence[Any] | None = None
     bias: InitVar[Modifier | Tensor | Sequence[Any] | None] = None
     mask: Mask | Tensor | Callable[..., Tensor] | None = None
-    weigh: Weighing = SOFTMAX
+    weigh: Weighing | None = None
     dropout: float = 0.0
     seed: int | None = None
 
@@ -55,6 +54,7 @@ class Attention:
             raise MechanismError(f"score: expected one such as dot(); got {type(self.score).__name__}")
         object.__setattr__(self, "modify", (*as_modifiers(self.modify), *as_modifiers(bias)))
         object.__setattr__(self, "mask", as_mask(self.mask))
+        object.__setattr__(self, "weigh", Softmax() if self.weigh is None else self.weigh)
         if not isinstance(self.weigh, Weighing):
             raise MechanismError(f"weigh: expected one such as softmax(); got {type(self.weigh).__name__}")
         if not (isinstance(self.dropout, int | float) and 0 <= self.dropout <= 1):
@@ -73,6 +73,11 @@ class Attention:
         return cast("Score", self.score)
 
     @property
+    def weighing(self) -> Weighing:
+        """The way from scores to weights."""
+        return cast("Weighing", self.weigh)
+
+    @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What happens to scores in order, biases last."""
         return cast("tuple[Modifier, ...]", self.modify)
@@ -80,10 +85,10 @@ class Attention:
     @property
     def draws(self) -> bool:
         """Whether chance plays a part."""
-        return self.weigh.draws or self.dropout > 0
+        return self.weighing.draws or self.dropout > 0
 
     def __str__(self) -> str:
         parts = [self.scoring.kind, *(each.kind for each in self.modifiers)]
         parts += [] if isinstance(self.rule, Full) else [self.rule.kind]
-        parts += [self.weigh.kind] + ([f"dropout {self.dropout:g}"] if self.dropout else [])
+        parts += [self.weighing.kind] + ([f"dropout {self.dropout:g}"] if self.dropout else [])
         return "; ".join(parts)

@@ -87,7 +87,7 @@ class Grid:
             part = part if part.shape[0] == 1 else _consecutive(part, 0, self.batch)
             return part if part.shape[1] == 1 else _consecutive(part, 1, self.head)
         batch, head = self.batch.flatten(), self.head.flatten()
-        if part.shape[1] > 1:
+        if part.shape[1] != 1:
             return part[batch if part.shape[0] > 1 else torch.zeros_like(batch), head]
         if part.shape[0] > 1:
             one_item = batch.numel() > 0 and int(batch[0]) == int(batch[-1])

@@ -161,7 +161,8 @@ class ScoreMod(Modifier):
 
     def apply(self, S: Tensor, grid: Grid) -> Tensor:
         """Ask the function at every place, as if one by one."""
-        return pointwise(self.function, S, *grid.indices).to(S.dtype).expand(S.shape)
+        changed = pointwise(self.function, S, *grid.indices).to(S.dtype)
+        return changed if changed.shape == S.shape else changed.expand(S.shape)
 
     @property
     def kind(self) -> str:

@@ -11,7 +11,8 @@ def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
     """Return the function's answers at each place of tensors that broadcast to one another.
 
     The function gets scalars, as torch's FlexAttention calls its functions, so that indexing a table by them means
-    what it says; `torch.vmap` turns this into whole-tensor operations. Axes on which nothing depends stay 1 long.
+    what it says; `torch.vmap` turns this into whole-tensor operations. Axes on which the answer does not depend are
+    1 long.
 
     Args:
         function: of as many scalars as there are tensors; gives a scalar tensor.

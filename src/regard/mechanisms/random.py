@@ -19,26 +19,36 @@ _GOLDEN = 0x9E3779B9
 def hashed(seed: int, *indices: Tensor) -> Tensor:
     """Return whole numbers from 0 to 2^31 - 1, one for each place of the broadcast indices.
 
+    All indices but the last hash to a start and an odd step of their own, so that no two rows run through the same
+    numbers; a number is what a place along that walk mixes to.
+
     Args:
         seed: any whole number; its lowest 64 bits count.
         indices: whole numbers, at least one tensor.
     """
-    device = indices[0].device
-    state = _mixed(torch.tensor(_signed(seed), dtype=torch.int32, device=device))
-    state = _mixed(state ^ _signed(seed >> 32))
+    *rows, last = (index.to(torch.int32) for index in indices)
+    low, high = seed, seed >> 32
+    start, step = _row(low, high, rows, last.device), _row(high, ~low, rows, last.device)
+    return (_mixed(start + last * (step | 1)) >> 1) & 0x7FFFFFFF
+
+
+def _row(one: int, other: int, indices: list[Tensor], device: torch.device) -> Tensor:
+    """Return a hash of the two halves of a seed and some indices."""
+    state = _mixed(_mixed(torch.tensor(_signed(one), dtype=torch.int32, device=device)) ^ _signed(other))
     for index in indices:
-        state = _mixed(state + index.to(torch.int32) * _signed(_GOLDEN))
-    return (state >> 1) & 0x7FFFFFFF
+        state = _mixed(state + index * _signed(_GOLDEN))
+    return state
 
 
 def uniform(seed: int, grid: Grid) -> Tensor:
     """Return numbers between 0 and 1, both excluded, for each place of a grid, in float32; fine near 0."""
-    return (hashed(seed, *grid.indices).float() + 0.5) * 2.0**-31
+    # The largest whole numbers round up to 2^31.
+    return ((hashed(seed, *grid.indices).float() + 0.5) * 2.0**-31).clamp_(max=1 - 2.0**-24)
 
 
 def gumbel(seed: int, grid: Grid) -> Tensor:
     """Return draws from the standard Gumbel distribution, -log(-log U), for each place of a grid, in float32."""
-    return -torch.log(-torch.log1p(-uniform(seed, grid).clamp(max=1 - 2.0**-24)))
+    return -torch.log(-torch.log1p(-uniform(seed, grid)))
 
 
 def new_seed() -> int:

@@ -34,7 +34,8 @@ def with_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
     if isinstance(value, Tensor):
         return change(value)  # type: ignore[return-value]
     if isinstance(value, tuple):
-        return type(value)(with_tensors(each, change) for each in value)
+        items = [with_tensors(each, change) for each in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if not is_dataclass(value) or isinstance(value, type):
         return value
     old = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
@@ -72,4 +73,4 @@ def _captured(function: Any) -> list[Any]:
             continue
     read = (function.__globals__.get(name) for name in function.__code__.co_names)
     bound = [each for each in read if isinstance(each, Tensor | nn.Parameter)]
-    return [*cells, *bound, *(function.__defaults__ or ())]
+    return [*cells, *bound, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

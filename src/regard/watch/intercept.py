@@ -109,7 +109,7 @@ class _Seam(TorchFunctionMode):
 
         def call() -> Call:
             if not problem.is_softmax:
-                raise WantError(f"its weights are no softmax but {problem.mechanism.weigh.kind}")
+                raise WantError(f"its weights are no softmax but {problem.mechanism.weighing.kind}")
             return Call(problem, lse, announcement.engine, problem.mechanism.dropout)
 
         self._tell([problem.query, problem.key, problem.value], call)

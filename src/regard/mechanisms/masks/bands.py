@@ -1,6 +1,7 @@
 """Masks by distance: causal, window, dilated. They ask how far a key stands from its query."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,7 +117,7 @@ def window(back: int, ahead: int | None = None, *, align: Align = "first") -> Ma
     Source: local attention, Luong et al. 2015, section 3.2; sliding window, Beltagy et al. 2020 (Longformer).
     """
     ahead = back if ahead is None else ahead
-    if not (isinstance(back, int) and isinstance(ahead, int)) or back < 0 or ahead < 0:
+    if any(not isinstance(each, int) or isinstance(each, bool) or each < 0 for each in (back, ahead)):
         raise MaskError(f"window: expected whole distances of at least 0; got back={back}, ahead={ahead}")
     return Band(back, ahead, aligned(align))
 
@@ -151,6 +152,18 @@ def positive(mask: str, name: str, number: int) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise MaskError(f"{mask}: expected {name} as a whole number of at least 1; got {number!r}")
     return number
+
+
+def as_tensor(mask: str, numbers: Any) -> Tensor:
+    """Return numbers as a tensor.
+
+    Raises:
+        MaskError: they are none.
+    """
+    try:
+        return torch.as_tensor(numbers)
+    except (TypeError, ValueError, RuntimeError) as wrong:
+        raise MaskError(f"{mask}: expected whole numbers; got {numbers!r}") from wrong
 
 
 def aligned(align: Align) -> Align:

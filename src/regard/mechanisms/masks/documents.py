@@ -7,6 +7,7 @@ from torch import Tensor
 
 from regard.errors import MaskError
 from regard.mechanisms.grid import Blocks, Grid
+from regard.mechanisms.masks.bands import as_tensor
 from regard.mechanisms.masks.rule import Bounds, Mask
 from regard.shapes import Sizes
 
@@ -83,8 +84,8 @@ def packed(cu_seqlens: Tensor | list[int], key_cu_seqlens: Tensor | list[int] | 
     Raises:
         MaskError: the numbers do not begin at 0 or descend, or the two have different lengths.
     """
-    ends = torch.as_tensor(cu_seqlens)
-    key_ends = ends if key_cu_seqlens is None else torch.as_tensor(key_cu_seqlens)
+    ends = as_tensor("packed", cu_seqlens)
+    key_ends = ends if key_cu_seqlens is None else as_tensor("packed", key_cu_seqlens)
     if ends.shape != key_ends.shape:
         raise MaskError(
             f"packed: expected as many key sequences as query sequences; got {key_ends.numel() - 1} and"
@@ -103,7 +104,7 @@ def _unpacked(ends: Tensor) -> Tensor:
 
 
 def _numbers(numbers: Tensor | list[int]) -> Tensor:
-    tensor = torch.as_tensor(numbers)
+    tensor = as_tensor("documents", numbers)
     if tensor.ndim not in (1, 2) or tensor.dtype.is_floating_point or tensor.dtype == torch.bool:
         raise MaskError(
             f"documents: expected whole numbers (N,) or (B, N); got {tensor.dtype} of shape {tuple(tensor.shape)}"

@@ -60,7 +60,7 @@ def neighbourhood(height: int, width: int, radius: int) -> Mask:
 
     Source: Parmar et al. 2018, "Image Transformer", section 3.2, two-dimensional local attention.
     """
-    if not isinstance(radius, int) or radius < 0:
+    if not isinstance(radius, int) or isinstance(radius, bool) or radius < 0:
         raise MaskError(f"neighbourhood: expected a radius of at least 0; got {radius!r}")
     return Neighbourhood(
         positive("neighbourhood", "height", height), positive("neighbourhood", "width", width), radius

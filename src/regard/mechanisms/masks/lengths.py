@@ -7,7 +7,7 @@ from torch import Tensor
 
 from regard.errors import MaskError
 from regard.mechanisms.grid import Blocks, Grid
-from regard.mechanisms.masks.bands import causal
+from regard.mechanisms.masks.bands import as_tensor, causal
 from regard.mechanisms.masks.rule import Bounds, Mask
 from regard.shapes import Sizes
 
@@ -62,7 +62,7 @@ def padding(lengths: Tensor | list[int]) -> Mask:
     Raises:
         MaskError: lengths that are not whole numbers, or (when called) not one a batch item.
     """
-    tensor = torch.as_tensor(lengths)
+    tensor = as_tensor("padding", lengths)
     if tensor.ndim != 1 or tensor.dtype.is_floating_point or tensor.dtype == torch.bool:
         raise MaskError(
             f"padding: expected whole numbers (B,), one length a batch item;"
@@ -82,6 +82,6 @@ def prefix(lengths: Tensor | list[int] | int) -> Mask:
 
     Source: prefix language model, Raffel et al. 2020 (T5), section 3.2.1.
     """
-    if isinstance(lengths, int):
+    if isinstance(lengths, int) and not isinstance(lengths, bool):
         return causal() | Padding(torch.tensor(lengths))
-    return causal() | padding(lengths)
+    return causal() | padding(lengths)  # type: ignore[arg-type]

@@ -24,10 +24,7 @@ class MaskMod(Mask):
 
     def allowed(self, grid: Grid) -> Tensor:
         """Ask the function at every place, as if one by one."""
-        answer = pointwise(self.function, *grid.indices)
-        if answer.dtype != torch.bool:
-            raise MaskError(f"mask_mod: expected a boolean tensor from {self.kind}; got {answer.dtype}")
-        return answer
+        return ask(self.function, grid)
 
     @property
     def kind(self) -> str:
@@ -81,8 +78,9 @@ class BlockRule(Mask):
         some = self.some.to(grid.key.device)
         batch = grid.batch if some.shape[0] > 1 else torch.zeros_like(grid.batch)
         head = grid.head if some.shape[1] > 1 else torch.zeros_like(grid.head)
-        within = some[batch, head, grid.query // self.size[0], grid.key // self.size[1]]
-        return within & pointwise(self.function, *grid.indices)
+        place = (batch, head, grid.query // self.size[0], grid.key // self.size[1])
+        # torch does not ask the function in blocks that the table has as full.
+        return some[place] & (self.all.to(some.device)[place] | ask(self.function, grid))
 
     def bounds(self, blocks: Blocks) -> Bounds:
         """Count the blocks of the table that each rectangle touches."""
@@ -100,6 +98,22 @@ class BlockRule(Mask):
     def kind(self) -> str:
         """The class that it was given as."""
         return "BlockMask"
+
+
+def ask(function: MaskFunction, grid: Grid) -> Tensor:
+    """Return the answers of a function of scalar indices on a grid.
+
+    Raises:
+        MaskError: the function gives something else than booleans.
+    """
+    try:
+        answer = pointwise(function, *grid.indices)
+    except (AttributeError, ValueError) as wrong:
+        raise MaskError(f"mask_mod: expected a function of tensors that gives a boolean tensor; {wrong}") from wrong
+    if answer.dtype != torch.bool:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise MaskError(f"mask_mod: expected a boolean tensor from mask_mod {name}; got {answer.dtype}")
+    return answer
 
 
 def _table(counts: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:

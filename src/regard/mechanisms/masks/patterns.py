@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.errors import MaskError
 from regard.mechanisms.grid import Blocks, Grid
-from regard.mechanisms.masks.bands import Band, Every, causal, positive
+from regard.mechanisms.masks.bands import Band, Every, as_tensor, causal, positive
 from regard.mechanisms.masks.rule import Bounds, Mask
 from regard.mechanisms.random import hashed
 from regard.shapes import Sizes
@@ -198,7 +198,9 @@ def global_tokens(positions: int | list[int] | Tensor) -> Mask:
 
     Source: Beltagy et al. 2020, "Longformer", section 3.1, global attention.
     """
-    given = torch.arange(positions) if isinstance(positions, int) and positions >= 0 else torch.as_tensor(positions)
+    if isinstance(positions, int) and not isinstance(positions, bool) and positions >= 0:
+        positions = torch.arange(positions)
+    given = as_tensor("global_tokens", positions)
     whole = given.ndim == 1 and (not given.numel() or not given.dtype.is_floating_point)
     if not whole or given.dtype == torch.bool or (given.numel() and int(given.min()) < 0):
         raise MaskError(f"global_tokens: expected how many tokens, or their positions from 0; got {positions!r}")
@@ -220,6 +222,6 @@ def random_blocks(size: int, count: int, *, seed: int = 0) -> Mask:
 
     Source: Zaheer et al. 2020, "Big Bird: Transformers for Longer Sequences", section 2.
     """
-    return RandomBlocks(
-        positive("random_blocks", "size", size), positive("random_blocks", "count", count), int(seed)
-    )
+    if not isinstance(seed, int):
+        raise MaskError(f"random_blocks: expected a whole number as seed; got {seed!r}")
+    return RandomBlocks(positive("random_blocks", "size", size), positive("random_blocks", "count", count), seed)

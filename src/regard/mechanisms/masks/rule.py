@@ -125,6 +125,8 @@ class Mask(ABC):
 
         sizes = Sizes.of(sizes, keys, batch, heads)
         self.check(sizes)
+        if size < 1:
+            raise MaskError(f"tiles: expected tiles of at least 1 position; got {size}")
         return classify(self, Blocks.of(sizes, size, size))
 
     def count(self, sizes: Sizes | int, keys: int | None = None, *, batch: int = 1, heads: int = 1) -> int:
@@ -136,12 +138,12 @@ class Mask(ABC):
         return count(self, sizes)
 
     def draw(
-        self, queries: int = 32, keys: int | None = None, *, batch: int = 0, head: int = 0, cells: int = 64
+        self, queries: Sizes | int = 32, keys: int | None = None, *, batch: int = 0, head: int = 0, cells: int = 64
     ) -> "Drawing":
         """Return a drawing: prints in the terminal, and `.save("mask.png")` writes a picture.
 
         Args:
-            queries: how many queries.
+            queries: how many queries, or the sizes of a call.
             keys: how many keys. Default: as many as queries.
             batch: which batch item.
             head: which head.
@@ -149,6 +151,8 @@ class Mask(ABC):
         """
         from regard.mechanisms.masks.drawing import Drawing
 
+        if not isinstance(queries, Sizes) and min(batch, head) < 0:
+            raise MaskError(f"draw: expected a batch item and a head from 0; got {batch} and {head}")
         sizes = Sizes.of(queries, keys, batch + 1, head + 1)
         return Drawing.of(self, sizes, batch, head, cells)
 

@@ -89,10 +89,10 @@ def _pooled(allowed: Tensor, queries: slice, keys: slice, height: int, width: in
 
     def padded(fill: int) -> Tensor:
         whole: Tensor = pad(answers, short, value=fill) if any(short) else answers
-        return whole.view(*whole.shape[:2], -1, height, whole.shape[3])
+        return whole.view(*whole.shape[:2], whole.shape[2] // height, height, whole.shape[3])
 
     some, everything = padded(0).amax(3), padded(1).amin(3)
-    shape = (*some.shape[:3], -1, width)
+    shape = (*some.shape[:3], some.shape[3] // width, width)
     return torch.add(some.view(shape).amax(4), everything.view(shape).amin(4)).to(torch.int8).cpu()
 
 

@@ -1,0 +1,71 @@
+"""The engine for short calls in bfloat16: matrix products over blocks of whole rows."""
+
+import pytest
+import torch
+
+import regard
+from regard import Attention
+from regard.engines import rows
+from regard.errors import EngineError
+
+
+def vectors(queries=33, keys=37, heads=4, key_heads=2, dtype=torch.bfloat16):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, heads, queries, 16), (2, key_heads, keys, 16), (2, key_heads, keys, 12))
+    return [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
+
+
+def results(given, engine):
+    output = regard.attend(*given, Attention(scale=0.3), engine=engine).output
+    direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output.dtype)
+    return output, *torch.autograd.grad(output, given, direction)
+
+
+@pytest.mark.parametrize("elements", [1, 100, 1500, 1 << 20])
+@pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (4, 2), (3, 1)])
+def test_output_and_gradients_are_those_of_the_reference(monkeypatch, elements, heads, key_heads):
+    monkeypatch.setattr(rows, "ELEMENTS", elements)
+    given = vectors(heads=heads, key_heads=key_heads)
+    exact = results([tensor.detach().double().requires_grad_() for tensor in given], "reference")
+    for ours, right in zip(results(given, "rows"), exact, strict=True):
+        assert ours.dtype == torch.bfloat16
+        torch.testing.assert_close(ours.double(), right, atol=4e-2, rtol=4e-2)
+
+
+def test_short_calls_in_bfloat16_are_taken_by_rows_and_long_ones_are_not():
+    assert regard.explain(*vectors()).chosen == "rows"
+    assert regard.explain(*vectors(keys=rows.LONGEST + 1)).chosen == "fused"
+    assert regard.explain(*vectors(dtype=torch.float32)).chosen == "fused"
+
+
+@pytest.mark.parametrize(
+    ("given", "mechanism", "reason"),
+    [
+        (vectors(dtype=torch.float32), Attention(), "it is for bfloat16"),
+        (vectors(), Attention(mask=regard.causal()), "without a mask only"),
+        (vectors(), Attention(weigh=regard.sparsemax()), "without a mask only"),
+        (vectors(), Attention(dropout=0.5), "without a mask only"),
+    ],
+    ids=["float32", "mask", "sparsemax", "dropout"],
+)
+def test_rows_refuse_what_they_cannot_do(given, mechanism, reason):
+    with pytest.raises(EngineError, match=reason):
+        regard.attend(*given, mechanism, engine="rows")
+
+
+def test_rows_are_looked_into_like_any_call():
+    query, key, value = (tensor.detach() for tensor in vectors())
+    seen = regard.attend(query, key, value, engine="rows", want=("lse", "entropy"))
+    right = regard.attend(query, key, value, engine="reference", want=("lse", "entropy"))
+    torch.testing.assert_close(seen.lse, right.lse)
+    torch.testing.assert_close(seen.entropy, right.entropy)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(0, 5), (5, 0), (1, 1)])
+def test_rows_take_no_queries_no_keys_and_one_of_each(queries, keys):
+    given = vectors(queries, keys)
+    output = regard.attend(*given, engine="rows").output
+    assert output.shape == (2, 4, queries, 12)
+    output.sum().backward()
+    if keys == 0:
+        assert not output.any()
