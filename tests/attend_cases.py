@@ -417,7 +417,7 @@ TRIED = [each for each in ENGINES if each.name not in COMPILED]
 
 
 def able(name: str, dtype: torch.dtype) -> list[str]:
-    """Return the engines that do not speak against a case; a case that cannot be asked goes to all, and fails there."""
+    """Return the engines that do not speak against a case; one that cannot be asked fails on all of them."""
     try:
         call = call_of(name, dtype)
         problem = Problem.of(*call.tensors, call.mechanism())

@@ -1,5 +1,6 @@
 """The docs are true: their code runs, their links lead somewhere, their options and numbers are the program's."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ from typer.main import get_command
 
 import regard
 from regard.cli import app
-from regard.engines import choose
+from regard.engines import choose, fused, large_rows, rows
 from regard.engines.statistics import STATISTICS
 from regard.reports.build import MOST_WORDS
 from regard.watch import head_kinds, record, site
@@ -39,6 +40,20 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in headings(aim)
 
 
+def parts():
+    """Return the names of the functions that make parts of a mechanism."""
+    rooms = ("masks", "modifiers", "scores", "weighing")
+    functions = {name: getattr(regard, name) for name in regard.__all__}
+    return [
+        name
+        for name, each in functions.items()
+        if inspect.isfunction(each) and any(f"regard.mechanisms.{room}" in each.__module__ for room in rooms)
+    ]
+
+
+MECHANISMS = parts()
+
+
 def headings(page):
     lines = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
@@ -49,7 +64,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "torch.Size([1, 4, 9])" in done.stdout
-    assert "torch.Size([1, 8, 1024, 64]) fused" in done.stdout
+    assert "torch.Size([1, 8, 1024, 64]) tiled" in done.stdout
     assert (tmp_path / "seen.html").is_file()
 
 
@@ -85,13 +100,22 @@ def test_the_numbers_of_the_docs_are_the_programs():
     assert f"is at least {head_kinds.DOMINANT}" in LOOKING
     assert f"at least {head_kinds.MOSTLY_LOCAL} of the weight lies within {head_kinds.LOCAL} positions" in LOOKING
     assert f"at least {head_kinds.BROAD} of that of even" in LOOKING
-    assert f"below {choose.DENSE_LIMIT >> 20} MiB" in (ROOT / "docs/attend.md").read_text(encoding="utf-8")
+    attend = (ROOT / "docs/attend.md").read_text(encoding="utf-8")
+    assert f"up to {rows.LONGEST:,} keys" in attend
+    assert f"beyond {fused.SMALL_MASK >> 10} KiB" in attend
+    assert f"numbers beyond {large_rows.LARGE:g} added" in attend
+    assert f"below {choose.DENSE_LIMIT >> 20} MiB" in attend
 
 
 def test_every_statistic_and_mask_is_documented():
     attend = (ROOT / "docs/attend.md").read_text(encoding="utf-8")
     assert all(f"`{name}" in LOOKING for name in STATISTICS)
-    assert all(f"`{name}(" in attend for name in ("full", "causal", "window", "padding"))
+    assert all(f"`{name}(" in attend for name in MECHANISMS)
+
+
+@pytest.mark.parametrize("block", blocks((ROOT / "docs/attend.md").read_text(encoding="utf-8"), "python"))
+def test_the_python_of_attend_runs(block, capsys):
+    exec(compile(block, "docs/attend.md", "exec"), {})
 
 
 def test_every_field_of_the_json_file_is_documented(tmp_path):

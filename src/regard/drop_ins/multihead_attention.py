@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from regard.attend import attend
+from regard.attend import PLAIN, attend
 from regard.drop_ins.multihead_inputs import check_call, combined
-from regard.drop_ins.scaled_dot_product_attention import CAUSAL, PLAIN, as_autocast, permitted_engine
+from regard.drop_ins.scaled_dot_product_attention import CAUSAL, as_autocast, permitted_engine
 from regard.engines.contract import Problem
 from regard.engines.formula import scores
 from regard.errors import DropInError, MechanismError, WantError

@@ -13,7 +13,6 @@ from regard.errors import DropInError, DropInTypeError, RegardError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal
 
-PLAIN = Attention()
 CAUSAL = causal()
 CAUSAL_LAST = causal(align="last")
 

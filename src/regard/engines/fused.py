@@ -24,7 +24,7 @@ from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
 # Below so many bytes of mask one call of the kernel is faster than several that skip.
-_SMALL_MASK = 1 << 19
+SMALL_MASK = 1 << 19
 
 
 class Fused:
@@ -55,7 +55,7 @@ class Fused:
 
     def unasked(self, problem: Problem) -> list[str]:
         """Leave to others a rule that would have to be written out as one tensor, unless it is small."""
-        if _built_in(problem) or self.memory(problem) <= _SMALL_MASK or _is_tensor(problem):
+        if _built_in(problem) or self.memory(problem) <= SMALL_MASK or _is_tensor(problem):
             return []
         return ["the rule would be written out as one tensor; tiles skip what it forbids"]
 
