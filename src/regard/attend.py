@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -172,6 +172,8 @@ def explain(
     engine: str = "auto",
 ) -> Explanation:
     """Say which engine `attend` would take and why the others not, without running; arguments as for `attend`."""
+    if isinstance(mechanism, Attention) and mechanism.seed is None:
+        mechanism = replace(mechanism, seed=0)  # any will do, and drawing one would not be without trace
     return explain_problem(_problem(query, key, value, mechanism)[0], engine)
 
 
@@ -197,4 +199,5 @@ def _problem(query: object, key: object, value: object, mechanism: object) -> tu
             " of leading axes: call it once on the whole batch"
         )
     query, key, value, lead = four_axes(query, key, value)
-    return Problem.of(query, key, value, mechanism), lead
+    with torch.autocast(query.device.type, enabled=False):
+        return Problem.of(query, key, value, mechanism), lead

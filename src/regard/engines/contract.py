@@ -12,7 +12,7 @@ from regard.mechanisms.attention import Attention
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.rule import Full, Mask
-from regard.mechanisms.modifiers import Bias
+from regard.mechanisms.modifiers import Bias, limited
 from regard.mechanisms.random import new_seed
 from regard.mechanisms.scores import Dot, TanhSum
 from regard.mechanisms.walk import tensors_in
@@ -47,9 +47,8 @@ class Problem:
     @classmethod
     def of(cls, query: Tensor, key: Tensor, value: Tensor, mechanism: Attention) -> "Problem":
         """Apply the projections of the score, and draw a seed where one is needed and none is given."""
-        query, key, score = mechanism.scoring.prepared(query, key)
-        if score is not mechanism.score:
-            mechanism = replace(mechanism, score=score)
+        if not isinstance(mechanism.score, Dot | TanhSum):
+            query, key, mechanism = _prepared(query, key, mechanism)
         if mechanism.draws and mechanism.seed is None:
             mechanism = replace(mechanism, seed=new_seed())
         return cls(query, key, value, mechanism)
@@ -103,14 +102,14 @@ class Problem:
         total = self.added_by_mask(grid, dtype)
         for modifier in self.mechanism.modifiers:
             if isinstance(modifier, Bias):
-                bias = _limited(modifier.on(grid), dtype)
+                bias = limited(modifier.on(grid), dtype)
                 total = bias if total is None else total + bias
         return total
 
     def added_by_mask(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:
         """Return what the mask adds to the scores on a grid, in a data type; finite numbers stay finite."""
         bias = self.mask.bias(grid)
-        return None if bias is None else _limited(bias, dtype)
+        return None if bias is None else limited(bias, dtype)
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -145,12 +144,13 @@ class Problem:
         return self.sizes.pairs * (8 if self.query.dtype == torch.float64 else 4)
 
 
-def _limited(bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return numbers in a data type of perhaps smaller range, in which only -inf becomes -inf."""
-    limits = torch.finfo(dtype)
-    if not bias.dtype.is_floating_point or torch.finfo(bias.dtype).max <= limits.max:
-        return bias.to(dtype)
-    return bias.clamp(limits.min, limits.max).to(dtype).masked_fill(bias == -torch.inf, -torch.inf)
+def _prepared(query: Tensor, key: Tensor, mechanism: Attention) -> tuple[Tensor, Tensor, Attention]:
+    """Apply a score's projections; NaN and infinity pass by them, lest they spoil the gradients of weights."""
+    bad = [~torch.isfinite(vectors).all(-1, keepdim=True) for vectors in (query, key)]
+    clean = [vectors.masked_fill(which, 0.0) for vectors, which in zip((query, key), bad, strict=True)]
+    query, key, score = mechanism.scoring.prepared(*clean)
+    query, key = (vectors.masked_fill(which, torch.nan) for vectors, which in zip((query, key), bad, strict=True))
+    return query, key, replace(mechanism, score=score)
 
 
 @dataclass(frozen=True, eq=False)

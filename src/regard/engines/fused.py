@@ -94,7 +94,7 @@ def _mask_elements(problem: Problem) -> int:
     if sizes.pairs == 0:
         return 0
     first = torch.zeros(1, dtype=torch.long, device=problem.device)
-    corner = replace(Grid.whole(sizes, problem.device), query=first.view(-1, 1), key=first)
+    corner = replace(Grid.whole(sizes, problem.device), query=first.view(-1, 1), key=first, slices=None)
     bias = problem.added(corner, torch.float32) if problem.is_dot_and_bias else None
     shape = torch.broadcast_shapes(problem.mask.allowed(corner).shape, () if bias is None else bias.shape)
     return int(math.prod(shape)) * sizes.queries * sizes.keys
@@ -126,5 +126,5 @@ def _as_added(problem: Problem) -> tuple[Tensor, Tensor]:
     bias = problem.added(grid, dtype)
     zero = torch.zeros((), dtype=dtype, device=problem.device)
     added = (zero if bias is None else bias).masked_fill(~allowed, -torch.inf)
-    sees_none = ~allowed.any(-1)
+    sees_none = added.amax(-1) == -torch.inf
     return added, sees_none.expand(sizes.batch, sizes.heads, sizes.queries)

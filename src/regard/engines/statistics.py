@@ -19,8 +19,8 @@ class Distance:
         spread: (B, H, Nq), weighted standard deviation of the key position, resolved to 0.04. NaN likewise.
     """
 
-    mean: Float[Tensor, "B H Nq"]
-    spread: Float[Tensor, "B H Nq"]
+    mean: Float[Tensor, "*lead Nq"]
+    spread: Float[Tensor, "*lead Nq"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,8 @@ class PooledMap:
         key_cell: how many keys a cell spans (the last column may span fewer).
     """
 
-    mean: Float[Tensor, "B H rows columns"]
-    max: Float[Tensor, "B H rows columns"]
+    mean: Float[Tensor, "*lead rows columns"]
+    max: Float[Tensor, "*lead rows columns"]
     query_cell: int
     key_cell: int
 
@@ -53,11 +53,11 @@ class Statistics:
         map: the matrix, pooled to cells.
     """
 
-    entropy: Float[Tensor, "B H Nq"] | None = None
-    received: Float[Tensor, "B H Nk"] | None = None
-    received_max: Float[Tensor, "B H Nk"] | None = None
+    entropy: Float[Tensor, "*lead Nq"] | None = None
+    received: Float[Tensor, "*lead Nk"] | None = None
+    received_max: Float[Tensor, "*lead Nk"] | None = None
     distance: Distance | None = None
-    first: Float[Tensor, "B H Nq"] | None = None
+    first: Float[Tensor, "*lead Nq"] | None = None
     map: PooledMap | None = None
 
 

@@ -113,7 +113,7 @@ def _forward(problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             if piece is not None:
                 whole[place] = piece.to(whole.dtype)
     shape = (sizes.batch, sizes.heads, sizes.queries)
-    return output.view(*shape, -1), lse.view(shape), log_probability.view(shape), chosen.view(shape)
+    return output.view(*shape, sizes.value_width), lse.view(shape), log_probability.view(shape), chosen.view(shape)
 
 
 def _rows(problem: Problem, strip: Strip, Q: Tensor, K: Tensor, V: Tensor) -> Rows:
@@ -172,7 +172,7 @@ class _Gradients:
     def of(self, d_output: Tensor, d_log_probability: Tensor | None) -> list[Tensor | None]:
         """Return the gradients, given those of the output and of the log-probability of what was chosen."""
         problem = self._problem
-        rows_shape = (-1, problem.sizes.queries)
+        rows_shape = (problem.sizes.batch * problem.sizes.heads, problem.sizes.queries)
         d_output = d_output.reshape(*rows_shape, problem.sizes.value_width)
         if d_log_probability is not None:
             d_log_probability = d_log_probability.reshape(rows_shape)

@@ -42,7 +42,7 @@ class Bias(Modifier):
 
     def apply(self, S: Tensor, grid: Grid) -> Tensor:
         """Add."""
-        return S + self.on(grid).to(S.dtype)
+        return S + limited(self.on(grid), S.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +227,14 @@ def soft_cap(cap: float) -> Modifier:
     if not (isinstance(cap, int | float) and math.isfinite(cap) and cap > 0):
         raise MechanismError(f"soft_cap: expected a number above 0; got {cap!r}")
     return SoftCap(float(cap))
+
+
+def limited(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return numbers in a data type of perhaps smaller range, in which only -inf becomes -inf."""
+    limits = torch.finfo(dtype)
+    if not bias.dtype.is_floating_point or torch.finfo(bias.dtype).max <= limits.max:
+        return bias.to(dtype)
+    return bias.clamp(limits.min, limits.max).to(dtype).masked_fill(bias == -torch.inf, -torch.inf)
 
 
 def as_modifiers(given: Any) -> tuple[Modifier, ...]:

@@ -91,7 +91,11 @@ class Additive(Score):
 
     def prepared(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, TanhSum]:
         """Project queries and keys."""
-        width = self.vector.shape[-1]
+        width, heads = self.vector.shape[-1], query.shape[1]
+        if self.vector.ndim == 2 and self.vector.shape[0] != heads:
+            raise ShapeError(
+                f"additive vector: expected {(heads, width)}, one a head; got {tuple(self.vector.shape)}"
+            )
         query = projected("additive query_weight", query, self.query_weight, width)
         return query, projected("additive key_weight", key, self.key_weight, width), TanhSum(self.vector)
 
@@ -110,8 +114,14 @@ class Bilinear(Score):
 
     def prepared(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Dot]:
         """Project the queries into the space of the keys."""
-        weight = self.weight.transpose(-1, -2)
-        return projected("bilinear weight", query, weight, key.shape[-1]), key, Dot(self.scale)
+        lead = (query.shape[1],) if self.weight.ndim == 3 else ()
+        expected = (*lead, query.shape[-1], key.shape[-1])
+        if tuple(self.weight.shape) != expected:
+            raise ShapeError(
+                f"bilinear weight: expected {expected}, to take queries {tuple(query.shape)} to keys"
+                f" {tuple(key.shape)}; got {tuple(self.weight.shape)}"
+            )
+        return query @ self.weight.to(query.dtype), key, Dot(self.scale)
 
     @property
     def kind(self) -> str:

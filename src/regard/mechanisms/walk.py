@@ -57,9 +57,11 @@ def _inside(value: Any) -> list[Any]:
     if isinstance(value, functools.partial):
         return [value.func, *value.args, *value.keywords.values()]
     if inspect.ismethod(value):
-        return [value.__func__, value.__self__]
+        return [value.__func__, value.__self__, *getattr(value.__self__, "__dict__", {}).values()]
     if inspect.isfunction(value):
         return _captured(value)
+    if callable(value) and not isinstance(value, type) and hasattr(value, "__dict__"):
+        return [type(value).__call__, *vars(value).values()]
     return []
 
 
@@ -72,5 +74,5 @@ def _captured(function: Any) -> list[Any]:
         except ValueError:  # a name that is not bound yet
             continue
     read = (function.__globals__.get(name) for name in function.__code__.co_names)
-    bound = [each for each in read if isinstance(each, Tensor | nn.Parameter)]
+    bound = [each for each in read if isinstance(each, Tensor | nn.Module)]
     return [*cells, *bound, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

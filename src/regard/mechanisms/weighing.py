@@ -225,7 +225,7 @@ def entmax(alpha: float = 1.5) -> Weighing:
     Args:
         alpha: above 1, at most 2.
 
-    Source: Peters et al. 2019, "Sparse Sequence-to-Sequence Models", equation 4.
+    Source: Peters et al. 2019, "Sparse Sequence-to-Sequence Models", section 3.
     """
     if not (isinstance(alpha, int | float) and 1 < alpha <= 2):
         raise MechanismError(f"entmax: expected alpha above 1 and at most 2; got {alpha!r}. For 1 use softmax()")

@@ -138,7 +138,7 @@ def dilated(back: int, ahead: int | None = None, *, dilation: int, align: Align 
     """
     step = positive("dilated", "dilation", dilation)
     near = window(back, ahead, align=align)
-    if not isinstance(near, Band) or near.back is None or near.ahead is None:
+    if step == 1 or not isinstance(near, Band) or near.back is None or near.ahead is None:
         return near
     return Band(near.back * step, near.ahead * step, near.align) & Every(step, near.align)
 

@@ -54,6 +54,11 @@ class Documents(Mask):
         return alike and not bool((self.queries.diff(dim=-1) < 0).any())
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """The items and heads of its tensor."""
+        return max(self.queries.shape[0], self.keys.shape[0]), 1
+
+    @property
     def kind(self) -> str:
         """The word."""
         return "documents"

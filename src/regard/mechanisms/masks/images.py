@@ -58,7 +58,7 @@ def neighbourhood(height: int, width: int, radius: int) -> Mask:
     Raises:
         MaskError: no image, or a negative radius; when called, another number of positions.
 
-    Source: Parmar et al. 2018, "Image Transformer", section 3.2, two-dimensional local attention.
+    Source: Parmar et al. 2018, "Image Transformer", section 3.3, two-dimensional local attention.
     """
     if not isinstance(radius, int) or isinstance(radius, bool) or radius < 0:
         raise MaskError(f"neighbourhood: expected a radius of at least 0; got {radius!r}")

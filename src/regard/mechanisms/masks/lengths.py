@@ -1,6 +1,7 @@
 """Masks by length: padding and prefix. They ask whether a key stands before some position."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +18,20 @@ class Padding(Mask):
     """Only the first `lengths[b]` keys of batch item b may be attended to; one length counts for every item."""
 
     lengths: Tensor
+    name: str = "padding"
 
     def check(self, sizes: Sizes) -> None:
         """Expect one length a batch item, or one for all, none longer than the keys."""
         if self.lengths.ndim and self.lengths.shape != (sizes.batch,):
             raise MaskError(
-                f"padding: expected {sizes.batch} lengths, one a batch item; got shape {tuple(self.lengths.shape)}"
+                f"{self.name}: expected {sizes.batch} lengths, one a batch item;"
+                f" got shape {tuple(self.lengths.shape)}"
             )
         if torch.compiler.is_compiling():
             return  # what lengths hold is not known then
         if self.lengths.numel() and not 0 <= int(self.lengths.min()) <= int(self.lengths.max()) <= sizes.keys:
             raise MaskError(
-                f"padding: expected lengths from 0 to {sizes.keys} (the keys); got {self.lengths.tolist()}"
+                f"{self.name}: expected lengths from 0 to {sizes.keys} (the keys); got {self.lengths.tolist()}"
             )
 
     def allowed(self, grid: Grid) -> Tensor:
@@ -48,9 +51,14 @@ class Padding(Mask):
         return True
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """As many items as there are lengths."""
+        return (len(self.lengths) if self.lengths.ndim else 1), 1
+
+    @property
     def kind(self) -> str:
         """The word."""
-        return "padding"
+        return self.name
 
 
 def padding(lengths: Tensor | list[int]) -> Mask:
@@ -62,13 +70,7 @@ def padding(lengths: Tensor | list[int]) -> Mask:
     Raises:
         MaskError: lengths that are not whole numbers, or (when called) not one a batch item.
     """
-    tensor = as_tensor("padding", lengths)
-    if tensor.ndim != 1 or tensor.dtype.is_floating_point or tensor.dtype == torch.bool:
-        raise MaskError(
-            f"padding: expected whole numbers (B,), one length a batch item;"
-            f" got {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    return Padding(tensor.long())
+    return _lengths("padding", lengths)
 
 
 def prefix(lengths: Tensor | list[int] | int) -> Mask:
@@ -83,5 +85,15 @@ def prefix(lengths: Tensor | list[int] | int) -> Mask:
     Source: prefix language model, Raffel et al. 2020 (T5), section 3.2.1.
     """
     if isinstance(lengths, int) and not isinstance(lengths, bool):
-        return causal() | Padding(torch.tensor(lengths))
-    return causal() | padding(lengths)  # type: ignore[arg-type]
+        return causal() | Padding(torch.tensor(lengths), "prefix")
+    return causal() | _lengths("prefix", lengths)
+
+
+def _lengths(name: str, lengths: Any) -> Padding:
+    tensor = as_tensor(name, lengths)
+    if tensor.ndim != 1 or tensor.dtype.is_floating_point or tensor.dtype == torch.bool:
+        raise MaskError(
+            f"{name}: expected whole numbers (B,), one length a batch item;"
+            f" got {tensor.dtype} of shape {tuple(tensor.shape)}"
+        )
+    return Padding(tensor.long(), name)

@@ -95,6 +95,11 @@ class BlockRule(Mask):
         return Bounds(touched(self.some) > 0, touched(self.all) == (bottom - top) * (right - left))
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """The items and heads of its tensor."""
+        return self.some.shape[0], self.some.shape[1]
+
+    @property
     def kind(self) -> str:
         """The class that it was given as."""
         return "BlockMask"

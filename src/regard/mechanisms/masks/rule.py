@@ -81,6 +81,11 @@ class Mask(ABC):
         return False
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """How many batch items and heads the mask tells apart."""
+        return 1, 1
+
+    @property
     @abstractmethod
     def kind(self) -> str:
         """The mask in a word or two, for people."""
@@ -153,7 +158,8 @@ class Mask(ABC):
 
         if not isinstance(queries, Sizes) and min(batch, head) < 0:
             raise MaskError(f"draw: expected a batch item and a head from 0; got {batch} and {head}")
-        sizes = Sizes.of(queries, keys, batch + 1, head + 1)
+        items, heads = self.made_for
+        sizes = Sizes.of(queries, keys, max(batch + 1, items), max(head + 1, heads))
         return Drawing.of(self, sizes, batch, head, cells)
 
     def meet(self, other: "Mask") -> "Mask | None":
@@ -249,6 +255,11 @@ class Both(Mask):
         self.right.check(sizes)
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """What the one or the other tells apart."""
+        return _most(self.left, self.right)
+
+    @property
     def adds(self) -> bool:
         """Whether either adds."""
         return self.left.adds or self.right.adds
@@ -284,6 +295,11 @@ class Either(Mask):
         self.right.check(sizes)
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """What the one or the other tells apart."""
+        return _most(self.left, self.right)
+
+    @property
     def kind(self) -> str:
         """Both names."""
         return f"({self.left.kind} | {self.right.kind})"
@@ -317,9 +333,19 @@ class Not(Mask):
         self.inner.check(sizes)
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """What the mask inside tells apart."""
+        return self.inner.made_for
+
+    @property
     def kind(self) -> str:
         """The name, negated."""
         return f"~({self.inner.kind})"
+
+
+def _most(left: Mask, right: Mask) -> tuple[int, int]:
+    (items, heads), (other_items, other_heads) = left.made_for, right.made_for
+    return max(items, other_items), max(heads, other_heads)
 
 
 def _sum(left: Tensor, right: Tensor) -> Tensor:

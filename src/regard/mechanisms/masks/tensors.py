@@ -52,6 +52,11 @@ class TensorMask(Mask):
         return self.tensor.dtype != torch.bool
 
     @property
+    def made_for(self) -> tuple[int, int]:
+        """The items and heads of its tensor."""
+        return (1, 1, *self.tensor.shape[:-2])[-2:]
+
+    @property
     def kind(self) -> str:
         """The data type, in a word."""
         return "added tensor" if self.adds else "boolean tensor"
