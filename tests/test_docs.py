@@ -102,7 +102,7 @@ def test_the_numbers_of_the_docs_are_the_programs():
     assert f"at least {head_kinds.BROAD} of that of even" in LOOKING
     attend = (ROOT / "docs/attend.md").read_text(encoding="utf-8")
     assert f"up to {rows.LONGEST:,} keys" in attend
-    assert f"beyond {fused.SMALL_MASK >> 10} KiB" in attend
+    assert f"from {fused.SMALL:,} pairs" in attend
     assert f"numbers beyond {large_rows.LARGE:g} added" in attend
     assert f"below {choose.DENSE_LIMIT >> 20} MiB" in attend
 

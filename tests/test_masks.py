@@ -326,7 +326,7 @@ def test_adds_says_whether_something_is_added(adding):
         (causal() & window(2, align="last"), "causal & window(2, 2, last aligned)"),
         (dilated(2, 1, dilation=3), "window(6, 3) & every 3"),
         (padding([1]), "padding"),
-        (prefix(3), "(causal | padding)"),
+        (prefix(3), "(causal | prefix)"),
         (documents([0, 1]), "documents"),
         (packed([0, 2]), "documents"),
         (strided(4), "causal & (window(3, 0) | every 4)"),

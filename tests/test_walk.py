@@ -82,7 +82,7 @@ FOUND = {
     "a default of a keyword": (by_keyword, [ONE]),
     "a partial": (functools.partial(closing_over(ONE), OTHER), [ONE, OTHER]),
     "a keyword of a partial": (functools.partial(max, key=OTHER), [OTHER]),
-    "a method": (Holder(Called(OTHER).method), [ONE]),
+    "a method": (Holder(Called(OTHER).method), [ONE, OTHER]),
     "nothing": (3, []),
     "a word": ("tensor", []),
     "a name that is not bound yet": (unbound(), []),

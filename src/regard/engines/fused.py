@@ -4,7 +4,6 @@ torch leaves its fused kernels silently where values are wider or narrower than 
 changes no score and no output, keeps them.
 """
 
-import math
 from dataclasses import replace
 
 import torch
@@ -18,13 +17,12 @@ from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.rule import Full
-from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.scores import Dot
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
-# Below so many bytes of mask one call of the kernel is faster than several that skip.
-SMALL_MASK = 1 << 19
+# Below so many pairs of positions one call of the kernel, the mask a tensor, is faster than several that skip.
+SMALL = 1 << 18
 
 
 class Fused:
@@ -54,10 +52,10 @@ class Fused:
         return reasons
 
     def unasked(self, problem: Problem) -> list[str]:
-        """Leave to others a rule that would have to be written out as one tensor, unless it is small."""
-        if _built_in(problem) or self.memory(problem) <= SMALL_MASK or _is_tensor(problem):
+        """Leave to others a mask that the kernel does not know by name, unless the call is short."""
+        if _built_in(problem) or problem.sizes.queries * problem.sizes.keys < SMALL:
             return []
-        return ["the rule would be written out as one tensor; tiles skip what it forbids"]
+        return ["the mask would be one tensor that the kernel adds everywhere; tiles skip what it forbids"]
 
     def memory(self, problem: Problem) -> int:
         """Return room for padding, and for the mask where the kernel takes it only as a full tensor."""
@@ -83,21 +81,24 @@ def _built_in(problem: Problem) -> bool:
     return isinstance(problem.mask, Full) or (problem.mask == Band(None, 0, "first") and problem.scale > 0)
 
 
-def _is_tensor(problem: Problem) -> bool:
-    """Whether what would be written out lies there as a tensor already."""
-    return isinstance(problem.mask, TensorMask) and not problem.mechanism.modifiers
-
-
 def _mask_elements(problem: Problem) -> int:
-    """Return how many numbers the mask has as one tensor; one pair of positions tells which axes it needs."""
+    """Return how many numbers the mask has as one tensor; its corner tells which axes it needs."""
     sizes = problem.sizes
     if sizes.pairs == 0:
         return 0
-    first = torch.zeros(1, dtype=torch.long, device=problem.device)
-    corner = replace(Grid.whole(sizes, problem.device), query=first.view(-1, 1), key=first, slices=None)
-    bias = problem.added(corner, torch.float32) if problem.is_dot_and_bias else None
-    shape = torch.broadcast_shapes(problem.mask.allowed(corner).shape, () if bias is None else bias.shape)
-    return int(math.prod(shape)) * sizes.queries * sizes.keys
+    corner = torch.arange(2, device=problem.device)
+    lengths = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
+    grid = Grid.whole(sizes, problem.device)
+    queries, keys = corner[: sizes.queries], corner[: sizes.keys]
+    grid = replace(grid, query=queries.view(-1, 1), key=keys, slices=None)
+    bias = problem.added(grid, torch.float32) if problem.is_dot_and_bias else None
+    shape = torch.broadcast_shapes(problem.mask.allowed(grid).shape, () if bias is None else bias.shape)
+    shape = (1,) * (4 - len(shape)) + tuple(shape)
+    # A plain loop, which torch.compile can follow.
+    elements = 1
+    for axis, length in zip(shape, lengths, strict=True):
+        elements *= length if axis > 1 else 1
+    return elements
 
 
 def _call(problem: Problem) -> Computed:
@@ -120,11 +121,11 @@ def _call(problem: Problem) -> Computed:
 def _as_added(problem: Problem) -> tuple[Tensor, Tensor]:
     """Return the mask as one tensor to be added to the scores, and (B, H, Nq) which queries see no key."""
     sizes, grid = problem.sizes, Grid.whole(problem.sizes, problem.device)
-    allowed = problem.mask.dense(sizes, device=problem.device)
     # The CPU's kernel takes masks in the type it computes in, where the least number of a half type is no limit.
     dtype = compute_dtype(problem.query.dtype) if problem.device.type == "cpu" else problem.query.dtype
     bias = problem.added(grid, dtype)
-    zero = torch.zeros((), dtype=dtype, device=problem.device)
-    added = (zero if bias is None else bias).masked_fill(~allowed, -torch.inf)
+    numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias
+    added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
+    added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
     sees_none = added.amax(-1) == -torch.inf
     return added, sees_none.expand(sizes.batch, sizes.heads, sizes.queries)

@@ -8,6 +8,7 @@ visit's, returns exactly that share.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from regard.engines.kernel import call_kernel, call_kernel_backward
 from regard.engines.large_rows import LARGE
 from regard.engines.log_weights import with_sink
 from regard.engines.partial import Partial
-from regard.engines.plan import Plan, Visit, plan
+from regard.engines.plan import Added, Plan, Visit, planned
 from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid, Positions
 from regard.mechanisms.masks.bands import Band
@@ -64,14 +65,11 @@ class _Calls:
         problem: the call, its vectors all of one width and in rows.
         given: the call as it was given.
         plan: the visits.
-        masks: for bands, masks by their place relative to the diagonal, which repeat from block to block, and which
-            queries see none of the keys, if there are any.
     """
 
     problem: Problem
     given: Problem
     plan: Plan
-    masks: dict[tuple[int, ...], "_Added"]
 
     @classmethod
     def of(cls, given: Problem, visits: Plan | None = None) -> "_Calls":
@@ -83,7 +81,7 @@ class _Calls:
         )
         mechanism = replace(given.mechanism, score=Dot(given.scale))
         problem = Problem(query, key, value, mechanism)
-        return cls(problem, given, visits or plan(given.mask, sizes, given.device), {})
+        return cls(problem, given, visits or planned(given.mask, sizes, given.device))
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return output (B, H, Nq, Dv) and log-sum-exp (B, H, Nq)."""
@@ -94,8 +92,9 @@ class _Calls:
         lse = problem.query.new_full(rows, -torch.inf, dtype=dtype)
         for visit in self.plan.visits:
             parts = [self._partial(visit, keys, masked) for keys, masked in _parts(visit)]
-            whole = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
             place = (visit.batch, visit.heads, visit.queries)
+            parts += [Partial(output[place], lse[place])] if visit.again else []
+            whole = reduce(Partial.join, parts)
             output[place], lse[place] = whole.output, whole.lse
         output = output[..., : sizes.value_width]
         if problem.sums_to_one:
@@ -106,7 +105,7 @@ class _Calls:
     def _partial(self, visit: Visit, keys: Positions, masked: bool) -> Partial:
         """Return attention of a visit's queries over a part of its keys."""
         query, key, value = self._vectors(visit, keys)
-        added = self._added(visit, keys) if masked or self.problem.adds else _NOTHING
+        added = self._added(visit, keys) if masked or self.problem.adds else Added()
         output, lse = call_kernel(query, key, value, added.numbers, False, self.problem.scale)
         assert lse is not None
         if added.blind is not None:
@@ -148,40 +147,32 @@ class _Calls:
         key, value = (t[visit.batch, heads][:, :, keys] for t in (problem.key, problem.value))
         return problem.query[visit.batch, visit.heads, visit.queries], key, value
 
-    def _added(self, visit: Visit, keys: Positions) -> "_Added":
+    def _added(self, visit: Visit, keys: Positions) -> Added:
         """Return what is added to the scores of a visit's queries and keys, the mask included."""
-        problem, mask = self.problem, self.problem.mask
-        place: tuple[int, ...] | None = None
-        if isinstance(mask, Band) and isinstance(keys, slice) and not problem.adds:
-            queries = visit.queries
-            gap, tall, wide = keys.start - queries.start, queries.stop - queries.start, keys.stop - keys.start
-            place = (gap, tall, wide)
-            if place in self.masks:
-                return self.masks[place]
+        if self.problem.adds:
+            return self._made(visit, keys)
+        return self.plan.added.get(self._place(visit, keys), lambda: self._made(visit, keys))
+
+    def _place(self, visit: Visit, keys: Positions) -> tuple[object, ...]:
+        """Return what the mask of a visit depends on; masks of bands repeat along the diagonal."""
+        queries, dtype = visit.queries, self.problem.query.dtype
+        if isinstance(self.problem.mask, Band) and isinstance(keys, slice):
+            gap, wide = keys.start - queries.start, keys.stop - keys.start
+            return gap, wide, queries.stop - queries.start, dtype
+        return visit.batch.start, visit.heads.start, queries.start, dtype
+
+    def _made(self, visit: Visit, keys: Positions) -> Added:
+        problem = self.problem
         grid = Grid.rectangle(visit.queries, keys, problem.sizes, problem.device, visit.batch, visit.heads)
         # The CPU's kernel takes masks in the type it computes in, where the least half number is no limit.
         dtype = compute_dtype(problem.query.dtype)
         bias = problem.added(grid, dtype)
         numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias.detach()
-        added = torch.where(mask.allowed(grid), numbers, -torch.inf)
+        added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
         added = added.expand(*added.shape[:-2], visit.queries.stop - visit.queries.start, _count(keys))
         added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
-        blind = (added.amax(-1) == -torch.inf) if added.numel() else None
-        found = _Added(added, blind if blind is not None and bool(blind.any()) else None)
-        if place is not None:
-            self.masks[place] = found
-        return found
-
-
-@dataclass(frozen=True, eq=False)
-class _Added:
-    """Numbers to add to scores, -inf where forbidden, and which queries may see none of the keys, if any."""
-
-    numbers: Tensor | None
-    blind: Tensor | None
-
-
-_NOTHING = _Added(None, None)
+        blind = added.amax(-1) == -torch.inf
+        return Added(added, blind if bool(blind.any()) else None)
 
 
 def _is_large(lse: Tensor) -> bool:

@@ -1,26 +1,31 @@
 """Which keys each block of queries visits, planned from what the mask leaves of tiles.
 
 A visit is a block of queries and two sets of keys: those of full tiles, which need no mask, and those of partial
-tiles, which do. Empty tiles are in neither. Where batch items or heads have different tiles, and visiting the union
-of them would cost much more, each has visits of its own.
+tiles, which do. Empty tiles are in neither. Keys that a tall block may see as a whole are visited by it at once;
+shorter blocks visit the rest. Where batch items or heads have different tiles, and visiting the union of them would
+cost much more, each has visits of its own.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from regard.mechanisms.grid import Blocks, Positions
+from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.masks.rule import Mask, Tile
 from regard.mechanisms.masks.tiles import classify
+from regard.mechanisms.walk import parts_in
 from regard.shapes import Sizes
 
 # The finest tile. Keys are visited in multiples of it, queries in blocks of HEIGHTS.
 BASE = 64
 
-# How much more a visited pair costs in blocks of so many queries than in large ones, as measured on the CPU.
-HEIGHTS = {64: 1.15, 128: 1.1, 256: 1.03, 512: 1.0}
+# How much more a visited pair costs in blocks of so many queries than in tall ones, as measured on the CPU.
+HEIGHTS = {64: 1.3, 128: 1.2, 256: 1.1, 512: 1.08}
+TALL = 1024
 
 # One call of a kernel costs as much as visiting so many pairs.
 _CALL = 40_000
@@ -41,6 +46,7 @@ class Visit:
         queries: which queries.
         free: keys that each of these queries may see, or None.
         masked: keys of which each may see a part, or None.
+        again: whether an earlier visit had some of these queries, with other keys.
     """
 
     batch: slice
@@ -48,6 +54,7 @@ class Visit:
     queries: slice
     free: Positions | None
     masked: Positions | None
+    again: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +62,79 @@ class Plan:
     """All visits of a call.
 
     Attributes:
-        visits: no two of them share a (batch, head, query).
+        visits: no two of them share a (batch, head, query, key).
         pairs: how many (batch, head, query, key) they visit.
+        added: masks of visits, once they are made.
     """
 
     visits: tuple[Visit, ...]
     pairs: int
+    added: "Store" = field(default_factory=lambda: Store())
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """What is added to the scores of a visit.
+
+    Attributes:
+        numbers: (1 or B, 1 or H, queries, keys), -inf where forbidden; None for nothing.
+        blind: (1 or B, 1 or H, queries), which queries may see none of the keys; None where there are none.
+    """
+
+    numbers: Tensor | None = None
+    blind: Tensor | None = None
+
+
+class Store:
+    """Masks of visits, as many as there is room for."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], Added] = {}
+        self._bytes = 0
+
+    def get(self, key: tuple[object, ...], make: Callable[[], Added]) -> Added:
+        """Return what is kept under a key, else make it, and keep it if there is room."""
+        if key in self._kept:
+            return self._kept[key]
+        made = make()
+        size = 0 if made.numbers is None else made.numbers.nbytes
+        if self._bytes + size <= _ROOM:
+            self._bytes += size
+            self._kept[key] = made
+        return made
+
+
+# Plans of masks that are still in use, by mask and then by sizes, device and the state of the mask's tensors.
+_kept: WeakKeyDictionary[Mask, dict[object, Plan]] = WeakKeyDictionary()
+
+# How many bytes of masks of its visits a plan may keep.
+_ROOM = 1 << 24
+
+# A mask is planned for a few sizes only, since each plan may hold masks of its tiles.
+_PLANS_KEPT = 4
+
+
+def planned(mask: Mask, sizes: Sizes, device: torch.device) -> Plan:
+    """Return the plan of a mask, the one made before where nothing can have changed since."""
+    state = _state(mask)
+    if state is None:
+        return plan(mask, sizes, device)
+    plans = _kept.setdefault(mask, {})
+    key = (sizes, device, state)
+    if key not in plans:
+        if len(plans) == _PLANS_KEPT:
+            plans.pop(next(iter(plans)))
+        plans[key] = plan(mask, sizes, device)
+    return plans[key]
+
+
+def _state(mask: Mask) -> tuple[int, ...] | None:
+    """Return the versions of a mask's tensors; None where a function, or inference mode, hides what changes."""
+    parts = list(parts_in(mask))
+    if any(isinstance(part, MaskMod | BlockRule) for part in parts):
+        return None
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return None if any(t.is_inference() for t in tensors) else tuple(t._version for t in tensors)
 
 
 def plan(mask: Mask, sizes: Sizes, device: torch.device) -> Plan:
@@ -68,8 +142,10 @@ def plan(mask: Mask, sizes: Sizes, device: torch.device) -> Plan:
     kinds = classify(mask, Blocks.of(sizes, BASE, BASE), device)
     visits: list[Visit] = []
     for batch, heads, part in _groups(kinds, sizes):
-        height = _height(part, sizes, (batch.stop - batch.start) * (heads.stop - heads.start))
-        visits.extend(_visits(part, sizes, height, batch, heads, device))
+        place = _Place(batch, heads, sizes, device)
+        tall, rest = _tall(part, place)
+        height = _height(rest, sizes, (batch.stop - batch.start) * (heads.stop - heads.start))
+        visits += [*tall, *_visits(rest, place, height, bool(tall))]
     return Plan(tuple(visits), sum(_pairs(visit) for visit in visits))
 
 
@@ -123,31 +199,58 @@ def _height(kinds: Tensor, sizes: Sizes, pairs: int) -> int:
     return min(costs, key=lambda height: costs[height])
 
 
-def _visits(
-    kinds: Tensor, sizes: Sizes, height: int, batch: slice, heads: slice, device: torch.device
-) -> Iterator[Visit]:
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """What the visits of one tiling have in common."""
+
+    batch: slice
+    heads: slice
+    sizes: Sizes
+    device: torch.device
+
+    def visit(
+        self, row: int, height: int, free: Tensor | None, masked: Tensor | None, again: bool = False
+    ) -> Visit:
+        """Return the visit of a row of blocks to some columns of tiles."""
+        queries = slice(row * height, min((row + 1) * height, self.sizes.queries))
+        return Visit(self.batch, self.heads, queries, self._keys(free), self._keys(masked), again)
+
+    def _keys(self, columns: Tensor | None) -> Positions | None:
+        """Return the keys of some columns of tiles: a range where they are one piece, else positions."""
+        if columns is None:
+            return None
+        index = columns.nonzero().flatten()
+        first, last = int(index[0]), int(index[-1])
+        if last - first + 1 == len(index):
+            return slice(first * BASE, min((last + 1) * BASE, self.sizes.keys))
+        positions = (index.unsqueeze(-1) * BASE + torch.arange(BASE)).flatten()
+        return positions[positions < self.sizes.keys].to(self.device)
+
+
+def _tall(kinds: Tensor, place: _Place) -> tuple[list[Visit], Tensor]:
+    """Return visits of tall blocks to keys that they may see as a whole, and the kinds of what is left."""
+    times = TALL // BASE
+    full = _stacked(kinds, times)[0] == Tile.FULL
+    full &= full.sum(-1, keepdim=True) * BASE >= _APART
+    visits = [place.visit(row, TALL, columns, None) for row, columns in enumerate(full) if bool(columns.any())]
+    if not visits:
+        return [], kinds
+    done = full.repeat_interleave(times, dim=0)[: kinds.shape[0]]
+    return visits, torch.where(done, torch.full_like(kinds, int(Tile.EMPTY)), kinds)
+
+
+def _visits(kinds: Tensor, place: _Place, height: int, again: bool) -> Iterator[Visit]:
     low, high = _stacked(kinds, height // BASE)
-    for row, (least, most) in enumerate(zip(low, high, strict=True)):
-        queries = slice(row * height, min((row + 1) * height, sizes.queries))
-        full, seen = least == Tile.FULL, most != Tile.EMPTY
-        if not bool(seen.any()):
-            continue
-        if not bool((seen & ~full).any()):
-            yield Visit(batch, heads, queries, _keys(full, sizes, device), None)
-        elif int(full.sum()) * BASE >= _APART:
-            yield Visit(batch, heads, queries, _keys(full, sizes, device), _keys(seen & ~full, sizes, device))
-        else:
-            yield Visit(batch, heads, queries, None, _keys(seen, sizes, device))
-
-
-def _keys(columns: Tensor, sizes: Sizes, device: torch.device) -> Positions:
-    """Return the keys of some columns of tiles: a range where they are one piece, else positions."""
-    index = columns.nonzero().flatten()
-    first, last = int(index[0]), int(index[-1])
-    if last - first + 1 == len(index):
-        return slice(first * BASE, min((last + 1) * BASE, sizes.keys))
-    positions = (index.unsqueeze(-1) * BASE + torch.arange(BASE)).flatten()
-    return positions[positions < sizes.keys].to(device)
+    full, seen = low == Tile.FULL, high != Tile.EMPTY
+    partial = seen & ~full
+    counts = torch.stack([full.sum(-1), partial.sum(-1)], -1).tolist()
+    for row, (many_full, many_partial) in enumerate(counts):
+        if many_full and not many_partial:
+            yield place.visit(row, height, full[row], None, again)
+        elif many_full * BASE >= _APART:
+            yield place.visit(row, height, full[row], partial[row], again)
+        elif many_partial:
+            yield place.visit(row, height, None, seen[row], again)
 
 
 def _pairs(visit: Visit) -> int:

@@ -74,7 +74,8 @@ class Grid:
         table = table.reshape((1,) * (4 - table.ndim) + tuple(table.shape))
         if self.slices is not None:
             return self._read_slices(table)
-        zero = torch.zeros((), dtype=torch.long, device=table.device)
+        # One axis where there are any: torch.compile takes an index without axes for a number that it must know.
+        zero = torch.zeros((1,) if self.key.ndim else (), dtype=torch.long, device=table.device)
         return table[tuple(zero if n == 1 else i for i, n in zip(self.indices, table.shape, strict=True))]
 
     def _read_slices(self, table: Tensor) -> Tensor:
