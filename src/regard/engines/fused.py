@@ -17,7 +17,6 @@ from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.rule import Full
-from regard.mechanisms.scores import Dot
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
@@ -105,24 +104,21 @@ def _call(problem: Problem) -> Computed:
     sizes, scale, dtype = problem.sizes, problem.scale, problem.query.dtype
     width = max(sizes.width, sizes.value_width)
     query, key, value = (in_rows(as_multiplied(t), width) for t in (problem.query, problem.key, problem.value))
-    problem = replace(
-        problem, query=query, key=key, value=value, mechanism=replace(problem.mechanism, score=Dot(scale))
-    )
     if _built_in(problem):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
     else:
-        added, sees_none = _as_added(problem)
+        added, sees_none = _as_added(problem, query.dtype)
         output, lse = call_kernel(query, key, value, added, False, scale)
         output = output.masked_fill(sees_none.unsqueeze(-1), 0.0)
         lse = None if lse is None else lse.masked_fill(sees_none, -torch.inf)
     return Computed(output[..., : sizes.value_width].to(dtype), lse)
 
 
-def _as_added(problem: Problem) -> tuple[Tensor, Tensor]:
+def _as_added(problem: Problem, multiplied: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the mask as one tensor to be added to the scores, and (B, H, Nq) which queries see no key."""
     sizes, grid = problem.sizes, Grid.whole(problem.sizes, problem.device)
     # The CPU's kernel takes masks in the type it computes in, where the least number of a half type is no limit.
-    dtype = compute_dtype(problem.query.dtype) if problem.device.type == "cpu" else problem.query.dtype
+    dtype = compute_dtype(multiplied) if problem.device.type == "cpu" else multiplied
     bias = problem.added(grid, dtype)
     numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias
     added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)

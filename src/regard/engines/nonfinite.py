@@ -4,6 +4,7 @@ A matrix product lets a masked NaN through, since 0 * NaN is NaN. So engines com
 vectors are zero, and afterwards every query that may see one of them gets a NaN output and log-sum-exp.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -61,8 +62,8 @@ def _cleaned(problem: Problem, poisoned: Callable[[Problem, Tensor, Tensor], Ten
 
 def _finite(tensor: Tensor) -> bool:
     """Whether all entries are finite; a finite sum proves it, at the price of one pass and no memory."""
-    total = tensor.detach().sum(dtype=torch.float64 if tensor.dtype == torch.float64 else torch.float32)
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor).all())
+    wide = torch.float32 if tensor.dtype == torch.float16 else None
+    return math.isfinite(tensor.detach().sum(dtype=wide).item()) or bool(torch.isfinite(tensor).all())
 
 
 def _poisoned(problem: Problem, bad_query: Tensor, bad_key: Tensor) -> Tensor:

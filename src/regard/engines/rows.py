@@ -16,9 +16,10 @@ from regard.engines.contract import Computed, Problem
 from regard.engines.nonfinite import clean
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
 from regard.mechanisms.masks.rule import Full
+from regard.shapes import Sizes
 
-# How many scores are held at a time: what the cache takes.
-ELEMENTS = 1 << 20
+# How many scores are held at a time: what the cache takes. A call that has no more keeps weights for the gradient.
+ELEMENTS = 1 << 21
 
 # Beyond so many keys the fused kernel is faster, as measured.
 LONGEST = 1024
@@ -64,25 +65,28 @@ class Rows:
 
 
 class _Rows(torch.autograd.Function):
-    """Blocks of rows forward, the same blocks made again backward."""
+    """Blocks of rows forward; backward the same blocks made again, or the weights of the only one."""
 
     @staticmethod
     def forward(ctx: Any, problem: Problem, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         ctx.problem = problem
-        ctx.save_for_backward(query, key, value)
         sizes = problem.sizes
-        output = query.new_empty((sizes.batch * sizes.heads, sizes.queries, sizes.value_width))
-        for pairs, queries in _blocks(problem):
+        blocks = list(_blocks(problem))
+        parts, P = [], None
+        for pairs, queries in blocks:
             Q, K, V = (of_pairs(t, pairs, sizes) for t in (query, key, value))
-            output[pairs.start : pairs.stop, queries] = torch.bmm(_weights(problem, Q[:, queries], K), V)
-        return output.view(sizes.batch, sizes.heads, sizes.queries, sizes.value_width)
+            P = _weights(problem, Q[:, queries], K)
+            parts.append(torch.bmm(P, V))
+        kept = (P,) if len(blocks) == 1 and P is not None else ()
+        ctx.save_for_backward(query, key, value, *kept)
+        return _together(parts, blocks, sizes).view(sizes.batch, sizes.heads, sizes.queries, sizes.value_width)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        problem, given = ctx.problem, ctx.saved_tensors
+        query, key, value, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *strips.gradients(problem, given, grads[0], None)
-        return None, *_gradients(problem, given, grads[0])
+            return None, *strips.gradients(ctx.problem, (query, key, value), grads[0], None)
+        return None, *_gradients(ctx.problem, (query, key, value), grads[0], kept[0] if kept else None)
 
 
 def _blocks(problem: Problem) -> Iterator[tuple[range, slice]]:
@@ -94,32 +98,46 @@ def _blocks(problem: Problem) -> Iterator[tuple[range, slice]]:
             yield pairs, queries
 
 
+def _together(parts: list[Tensor], blocks: list[tuple[range, slice]], sizes: Sizes) -> Tensor:
+    """Return what blocks gave as one tensor (pairs, queries, width)."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = parts[0].new_empty((sizes.batch * sizes.heads, sizes.queries, parts[0].shape[-1]))
+    for part, (pairs, queries) in zip(parts, blocks, strict=True):
+        whole[pairs.start : pairs.stop, queries] = part
+    return whole
+
+
 def _weights(problem: Problem, Q: Tensor, K: Tensor) -> Tensor:
     """Return softmax(scale Q K^T); queries are scaled, since they are fewer numbers than scores."""
     return torch.softmax(torch.bmm(Q * problem.scale, K.transpose(1, 2)), -1)
 
 
-def _gradients(problem: Problem, given: tuple[Tensor, ...], d_output: Tensor) -> list[Tensor]:
+def _gradients(
+    problem: Problem, given: tuple[Tensor, Tensor, Tensor], d_output: Tensor, kept: Tensor | None
+) -> list[Tensor]:
     """Return the gradients of query, key and value: dS = P * (dO V^T - rowsum(P * dO V^T))."""
     query, key, value = given
-    sizes = problem.sizes
-    d_query = query.new_empty((sizes.batch * sizes.heads, sizes.queries, sizes.width))
+    sizes, scale = problem.sizes, problem.scale
+    blocks = list(_blocks(problem))
+    d_queries = []
     key_rows = (sizes.batch * sizes.heads, sizes.keys)
-    d_key = torch.zeros((*key_rows, sizes.width), dtype=torch.float32, device=query.device)
-    d_value = torch.zeros((*key_rows, sizes.value_width), dtype=torch.float32, device=query.device)
-    for pairs, queries in _blocks(problem):
+    d_key, d_value = (
+        torch.zeros((*key_rows, width), dtype=torch.float32, device=query.device)
+        for width in (sizes.width, sizes.value_width)
+    )
+    for pairs, queries in blocks:
         Q, K, V, dO = (of_pairs(t, pairs, sizes) for t in (query, key, value, d_output))
         Q, dO = Q[:, queries], dO[:, queries]
-        P = _weights(problem, Q, K)
-        dP = torch.bmm(dO, V.transpose(1, 2))
-        dS = torch.ops.aten._softmax_backward_data(dP, P, -1, P.dtype)
+        P = _weights(problem, Q, K) if kept is None else kept
+        dS = torch.ops.aten._softmax_backward_data(torch.bmm(dO, V.transpose(1, 2)), P, -1, P.dtype)
         place = slice(pairs.start, pairs.stop)
-        d_query[place, queries] = torch.bmm(dS, K).mul_(problem.scale)
-        d_key[place] += torch.bmm(dS.transpose(1, 2), Q).mul_(problem.scale)
+        d_queries.append(torch.bmm(dS, K).mul_(scale))
+        d_key[place] += torch.bmm(dS.transpose(1, 2), Q).mul_(scale)
         d_value[place] += torch.bmm(P.transpose(1, 2), dO)
-    grouped = (sizes.batch, sizes.key_heads, sizes.group, sizes.keys, -1)
+    grouped = (sizes.batch, sizes.key_heads, sizes.group, sizes.keys)
     return [
-        d_query.view(query.shape),
-        d_key.view(grouped).sum(2).to(key.dtype),
-        d_value.view(grouped).sum(2).to(value.dtype),
+        _together(d_queries, blocks, sizes).view(query.shape),
+        d_key.view(*grouped, sizes.width).sum(2).to(key.dtype),
+        d_value.view(*grouped, sizes.value_width).sum(2).to(value.dtype),
     ]

@@ -241,26 +241,32 @@ class _TanhSum(torch.autograd.Function):
         ctx.save_for_backward(Q, K, vector)
         lead = torch.broadcast_shapes(Q.shape[:-2], K.shape[:-2])
         S = Q.new_zeros((*lead, Q.shape[-2], K.shape[-2]))
+        T = torch.empty_like(S)
         for d in range(Q.shape[-1]):
-            S += _tanh(Q, K, d).mul_(vector[..., d : d + 1])
+            S += _tanh(Q, K, d, T).mul_(vector[..., d : d + 1])
         return S
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         Q, K, vector = ctx.saved_tensors
         (dS,) = grads
+        # Second derivatives need the steps of each coordinate; else two rooms serve all of them.
+        rooms = (None, None) if torch.is_grad_enabled() else (torch.empty_like(dS), torch.empty_like(dS))
         columns = []
         for d in range(Q.shape[-1]):
-            T = _tanh(Q, K, d)
-            slope = dS * (1 - T * T)
+            T = _tanh(Q, K, d, rooms[0])
+            W = torch.mul(dS, T, out=rooms[1])
+            dv = W.sum((-2, -1), keepdim=True)[..., 0]
+            slope = torch.sub(dS, torch.mul(W, T, out=rooms[1]), out=rooms[1])
             v = vector[..., d]
-            columns.append((v * slope.sum(-1), v * slope.sum(-2), (dS * T).sum((-2, -1), keepdim=True)[..., 0]))
+            columns.append((v * slope.sum(-1), v * slope.sum(-2), dv))
         dQ, dK, dv = (torch.stack(parts, -1) for parts in zip(*columns, strict=True))
         return _reduced(dQ, Q), _reduced(dK, K), _reduced(dv, vector)
 
 
-def _tanh(Q: Tensor, K: Tensor, d: int) -> Tensor:
-    return torch.tanh(Q[..., d].unsqueeze(-1) + K[..., d].unsqueeze(-2))
+def _tanh(Q: Tensor, K: Tensor, d: int, room: Tensor | None) -> Tensor:
+    """Return tanh(q_d + k_d), in some room if there is any."""
+    return torch.tanh(torch.add(Q[..., d].unsqueeze(-1), K[..., d].unsqueeze(-2), out=room), out=room)
 
 
 def _reduced(grad: Tensor, like: Tensor) -> Tensor:
