@@ -21,7 +21,7 @@ from regard.engines.large_rows import LARGE
 from regard.engines.log_weights import with_sink
 from regard.engines.partial import Partial
 from regard.engines.plan import Added, Plan, Visit, planned
-from regard.engines.vectors import as_multiplied, in_rows
+from regard.engines.vectors import as_multiplied, in_rows, repeated
 from regard.mechanisms.grid import Grid, Positions
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.scores import Dot
@@ -90,28 +90,42 @@ class _Calls:
         rows = (sizes.batch, sizes.heads, sizes.queries)
         output = problem.query.new_zeros((*rows, problem.sizes.value_width))
         lse = problem.query.new_full(rows, -torch.inf, dtype=dtype)
-        for visit in self.plan.visits:
-            parts = [self._partial(visit, keys, masked) for keys, masked in _parts(visit)]
-            place = (visit.batch, visit.heads, visit.queries)
-            parts += [Partial(output[place], lse[place])] if visit.again else []
-            whole = reduce(Partial.join, parts)
-            output[place], lse[place] = whole.output, whole.lse
+        for run in self.plan.runs:
+            if len(run) > 1 and not problem.adds:
+                self._forward_run(run, output, lse)
+            else:
+                for visit in run:
+                    self._forward_visit(visit, output, lse)
         output = output[..., : sizes.value_width]
         if problem.sums_to_one:
             return output, lse
         with_all = with_sink(problem, lse).detach()
         return output * torch.exp(lse - with_all).unsqueeze(-1), with_all
 
+    def _forward_visit(self, visit: Visit, output: Tensor, lse: Tensor) -> None:
+        """Compute a visit, or join it to what earlier visits of its queries gave."""
+        parts = [self._partial(visit, keys, masked) for keys, masked in _parts(visit)]
+        place = (visit.batch, visit.heads, visit.queries)
+        parts += [Partial(output[place], lse[place])] if visit.again else []
+        whole = reduce(Partial.join, parts)
+        output[place], lse[place] = whole.output, whole.lse
+
+    def _forward_run(self, run: tuple[Visit, ...], output: Tensor, lse: Tensor) -> None:
+        """Compute visits that repeat along the diagonal in one call of the kernel a batch item."""
+        problem, along = self.problem, _Along.of(run)
+        added = self._added(run[0], along.keys)
+        for item in range(problem.sizes.batch):
+            query = along.of_queries(problem.query[item])
+            key, value = (along.of_keys(t[item]) for t in (problem.key, problem.value))
+            part = _seen(*call_kernel(query, key, value, added.numbers, False, problem.scale), added)
+            along.of_queries(output[item]).copy_(part.output)
+            along.of_queries(lse[item].unsqueeze(-1)).copy_(part.lse.unsqueeze(-1))
+
     def _partial(self, visit: Visit, keys: Positions, masked: bool) -> Partial:
         """Return attention of a visit's queries over a part of its keys."""
         query, key, value = self._vectors(visit, keys)
         added = self._added(visit, keys) if masked or self.problem.adds else Added()
-        output, lse = call_kernel(query, key, value, added.numbers, False, self.problem.scale)
-        assert lse is not None
-        if added.blind is not None:
-            output = output.masked_fill(added.blind.unsqueeze(-1), 0.0)
-            lse = lse.masked_fill(added.blind, -torch.inf)
-        return Partial(output, lse)
+        return _seen(*call_kernel(query, key, value, added.numbers, False, self.problem.scale), added)
 
     def backward(self, d_output: Tensor, output: Tensor, lse: Tensor) -> Iterator[Tensor]:
         """Return the gradients of query, key and value, given the output and log-sum-exp of the whole."""
@@ -121,26 +135,30 @@ class _Calls:
         d_output, output = (in_rows(t.to(problem.query.dtype), width) for t in (d_output, output))
         # A query that sees no key has weights exp(-inf - lse) = 0 only if its log-sum-exp is a number.
         lse = lse.masked_fill(lse == -torch.inf, 0.0)
-        d_query, d_key, d_value = (
-            torch.zeros(t.shape, dtype=dtype, device=t.device) for t in (problem.query, problem.key, problem.value)
-        )
+        vectors = (problem.query, problem.key, problem.value)
+        found = _Found(*(torch.zeros(t.shape, dtype=dtype, device=t.device) for t in vectors))
+        whole = _Whole(d_output, output, lse)
+        # One by one even in a run: what the kernel gives for overlapping keys would be as large as all of them.
         for visit in self.plan.visits:
-            place = (visit.batch, visit.heads, visit.queries)
-            heads = _key_heads(visit, problem)
-            for keys, masked in _parts(visit):
-                vectors = self._vectors(visit, keys)
-                added = self._added(visit, keys).numbers if masked or problem.adds else None
-                dq, dk, dv = call_kernel_backward(
-                    d_output[place], *vectors, output[place], lse[place], added, problem.scale
-                )
-                d_query[place] += dq
-                _add(d_key[visit.batch, heads], keys, dk)
-                _add(d_value[visit.batch, heads], keys, dv)
-        found = (d_query, d_key, d_value)
+            self._backward_visit(visit, whole, found)
         return (
             new[..., : old.shape[-1]].to(old.dtype)
-            for new, old in zip(found, (given.query, given.key, given.value), strict=True)
+            for new, old in zip(found.all, (given.query, given.key, given.value), strict=True)
         )
+
+    def _backward_visit(self, visit: Visit, whole: "_Whole", found: "_Found") -> None:
+        """Add a visit's share to the gradients."""
+        place = (visit.batch, visit.heads, visit.queries)
+        heads = _key_heads(visit, self.problem)
+        for keys, masked in _parts(visit):
+            vectors = self._vectors(visit, keys)
+            added = self._added(visit, keys).numbers if masked or self.problem.adds else None
+            d_query, d_key, d_value = call_kernel_backward(
+                whole.d_output[place], *vectors, whole.output[place], whole.lse[place], added, self.problem.scale
+            )
+            found.query[place] += d_query
+            _add(found.key[visit.batch, heads], keys, d_key)
+            _add(found.value[visit.batch, heads], keys, d_value)
 
     def _vectors(self, visit: Visit, keys: Positions) -> tuple[Tensor, Tensor, Tensor]:
         problem, heads = self.problem, _key_heads(visit, self.problem)
@@ -173,6 +191,64 @@ class _Calls:
         added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
         blind = added.amax(-1) == -torch.inf
         return Added(added, blind if bool(blind.any()) else None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """What the backward pass is given of the whole, -inf in the log-sum-exp replaced."""
+
+    d_output: Tensor
+    output: Tensor
+    lse: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Gradients, added up in place."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+    @property
+    def all(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The three."""
+        return self.query, self.key, self.value
+
+
+@dataclass(frozen=True)
+class _Along:
+    """Where the visits of a run stand: the first one's queries and keys, moved on by its height each time."""
+
+    queries: slice
+    keys: slice
+    count: int
+
+    @classmethod
+    def of(cls, run: tuple[Visit, ...]) -> "_Along":
+        """Read a run."""
+        keys = run[0].masked
+        return cls(run[0].queries, keys if isinstance(keys, slice) else slice(0, 0), len(run))
+
+    def of_queries(self, tensor: Tensor) -> Tensor:
+        """Return a view (visits, H, queries, D) of something (H, Nq, D)."""
+        return self._of(tensor, self.queries)
+
+    def of_keys(self, tensor: Tensor) -> Tensor:
+        """Return a view (visits, G, keys, D) of something (G, Nk, D)."""
+        return self._of(tensor, self.keys)
+
+    def _of(self, tensor: Tensor, first: slice) -> Tensor:
+        step = self.queries.stop - self.queries.start
+        return repeated(tensor, first.start, first.stop - first.start, step, self.count)
+
+
+def _seen(output: Tensor, lse: Tensor | None, added: Added) -> Partial:
+    """Return what the kernel gave, put right for queries that see none of the keys."""
+    assert lse is not None
+    if added.blind is None:
+        return Partial(output, lse)
+    return Partial(output.masked_fill(added.blind.unsqueeze(-1), 0.0), lse.masked_fill(added.blind, -torch.inf))
 
 
 def _is_large(lse: Tensor) -> bool:

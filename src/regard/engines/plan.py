@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from regard.mechanisms.grid import Blocks, Positions
+from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.masks.rule import Mask, Tile
 from regard.mechanisms.masks.tiles import classify
@@ -63,11 +64,13 @@ class Plan:
 
     Attributes:
         visits: no two of them share a (batch, head, query, key).
+        runs: the same visits in runs; those of a run of several differ by where they stand only.
         pairs: how many (batch, head, query, key) they visit.
         added: masks of visits, once they are made.
     """
 
     visits: tuple[Visit, ...]
+    runs: tuple[tuple[Visit, ...], ...]
     pairs: int
     added: "Store" = field(default_factory=lambda: Store())
 
@@ -146,7 +149,34 @@ def plan(mask: Mask, sizes: Sizes, device: torch.device) -> Plan:
         tall, rest = _tall(part, place)
         height = _height(rest, sizes, (batch.stop - batch.start) * (heads.stop - heads.start))
         visits += [*tall, *_visits(rest, place, height, bool(tall))]
-    return Plan(tuple(visits), sum(_pairs(visit) for visit in visits))
+    runs = _runs(visits) if isinstance(mask, Band) else [(visit,) for visit in visits]
+    return Plan(tuple(visits), tuple(runs), sum(_pairs(visit) for visit in visits))
+
+
+def _runs(visits: list[Visit]) -> list[tuple[Visit, ...]]:
+    """Return the visits of a band in runs along its diagonal."""
+    runs: list[list[Visit]] = []
+    for visit in visits:
+        if runs and _follows(runs[-1][-1], visit):
+            runs[-1].append(visit)
+        else:
+            runs.append([visit])
+    return [tuple(run) for run in runs]
+
+
+def _follows(before: Visit, visit: Visit) -> bool:
+    """Whether a visit is the one before, moved along the diagonal by its height."""
+    if before.free is not None or visit.free is not None or before.again or visit.again:
+        return False
+    if not (isinstance(before.masked, slice) and isinstance(visit.masked, slice)):
+        return False
+    height = before.queries.stop - before.queries.start
+
+    def moved(one: slice, other: slice) -> bool:
+        return (one.start + height, one.stop + height) == (other.start, other.stop)
+
+    alike = (before.batch, before.heads) == (visit.batch, visit.heads)
+    return alike and moved(before.queries, visit.queries) and moved(before.masked, visit.masked)
 
 
 def _groups(kinds: Tensor, sizes: Sizes) -> Iterator[tuple[slice, slice, Tensor]]:
