@@ -18,7 +18,7 @@ from regard.engines.observe import observe
 from regard.engines.statistics import STATISTICS, Statistics, check_want
 from regard.errors import EngineError, MechanismError, ShapeError, WantError
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.walk import with_tensors
+from regard.mechanisms.walk import tensors_in, with_tensors
 from regard.shapes import four_axes
 
 WANTED = ("lse", *STATISTICS)
@@ -125,7 +125,7 @@ def attend(
     chosen, explanation = choose(problem, engine)
     # A compiled call tells nobody: it would have to leave the compiled code to do so.
     computed = _run(chosen, problem) if torch.compiler.is_compiling() else _run_and_tell(chosen, problem)
-    beside = _beside(problem, computed.lse, wanted) if wanted else {}
+    beside = _beside(problem, computed, wanted) if wanted else {}
     attended = Attended(
         output=computed.output,
         engine=chosen.name,
@@ -140,16 +140,18 @@ def attend(
     return with_tensors(attended, lambda tensor: tensor.reshape(*lead, *tensor.shape[2:]))
 
 
-def _beside(problem: Problem, lse: Tensor | None, wanted: frozenset[str]) -> dict[str, Any]:
+def _beside(problem: Problem, computed: Computed, wanted: frozenset[str]) -> dict[str, Any]:
     """Return what was asked for beside the output, by name."""
-    lse = log_sum_exp(problem) if lse is None else lse
+    lse = computed.lse
+    if lse is None:
+        lse = log_sum_exp(problem).masked_fill(computed.output.isnan().any(-1), torch.nan)
     statistics = observe(problem, lse, wanted - {"lse"})
     return {name: lse if name == "lse" else getattr(statistics, name) for name in wanted}
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Turn autocast off within the block; where it is off already, nothing is the fastest way to do so."""
-    enabled = torch.is_autocast_enabled(device.type)
+    enabled = device.type in ("cpu", "cuda") and torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if enabled else nullcontext()
 
 
@@ -183,10 +185,11 @@ def explain(
     return explain_problem(_problem(query, key, value, mechanism)[0], engine)
 
 
-def _transformed(*tensors: Tensor) -> bool:
+def _transformed(query: Tensor, key: Tensor, value: Tensor, mechanism: Attention) -> bool:
     """Whether tensors stand for others inside a functorch transform; a compiler refuses such calls by itself."""
     if torch.compiler.is_compiling():
         return False
+    tensors = (query, key, value, *(tensors_in(mechanism) if mechanism.modifiers else ()))
     return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
 
 
@@ -199,10 +202,11 @@ def _problem(query: object, key: object, value: object, mechanism: object) -> tu
     if not (isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)):
         got = ", ".join(type(each).__name__ for each in (query, key, value))
         raise ShapeError(f"expected three torch tensors; got {got}")
-    if _transformed(query, key, value):
+    if _transformed(query, key, value, mechanism):
         raise EngineError(
-            "expected plain tensors; got tensors inside a functorch transform such as vmap. attend takes any number"
-            " of leading axes: call it once on the whole batch"
+            "expected plain tensors; got tensors inside a functorch transform. In place of vmap, call it once on"
+            " the whole batch, as it takes any number of leading axes; in place of torch.func.grad take"
+            " torch.autograd.grad"
         )
     query, key, value, lead = four_axes(query, key, value)
     with _without_autocast(query.device):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from regard.errors import ShapeError
+from regard.errors import MechanismError, ShapeError
 
 
 class MovingBaseline(nn.Module):
@@ -15,6 +15,9 @@ class MovingBaseline(nn.Module):
     Args:
         decay: weight of the past, from 0 to below 1. Default: 0.9.
 
+    Raises:
+        MechanismError: a decay out of this range.
+
     Source: Xu et al. 2015, "Show, Attend and Tell", equation 12.
     """
 
@@ -24,7 +27,7 @@ class MovingBaseline(nn.Module):
     def __init__(self, decay: float = 0.9) -> None:
         super().__init__()
         if not 0 <= decay < 1:
-            raise ValueError(f"decay: expected a number from 0 to below 1; got {decay!r}")
+            raise MechanismError(f"decay: expected a number from 0 to below 1; got {decay!r}")
         self.decay = decay
         self.register_buffer("value", torch.zeros(()))
         self.register_buffer("seen", torch.zeros((), dtype=torch.bool))
@@ -60,6 +63,11 @@ def reinforce_loss(log_probability: Tensor, advantage: Tensor) -> Tensor:
     Source: Williams 1992, "Simple statistical gradient-following algorithms", theorem 1; Xu et al.
         2015, equation 11.
     """
+    if not (isinstance(log_probability, Tensor) and isinstance(advantage, Tensor)):
+        got = f"{type(log_probability).__name__} and {type(advantage).__name__}"
+        raise ShapeError(
+            f"reinforce_loss: expected two tensors; got {got}. log_probability comes with weigh=hard(sample=True)"
+        )
     missing = log_probability.ndim - advantage.ndim
     lined_up = advantage.reshape(*advantage.shape, *(1,) * max(missing, 0))
     pairs = zip(lined_up.shape, log_probability.shape, strict=False)

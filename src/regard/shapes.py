@@ -10,6 +10,7 @@
 | Dv | width of values |
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -135,7 +136,7 @@ def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor
         batch = torch.broadcast_shapes(*(t.shape[:-3] for t in three))
     except RuntimeError:
         require(False, "leading axes, before the heads, that broadcast to one another")
-    four = [t.expand(*batch, *t.shape[-3:]).reshape(-1, *t.shape[-3:]) for t in three]
+    four = [t.expand(*batch, *t.shape[-3:]).reshape(math.prod(batch), *t.shape[-3:]) for t in three]
     lead = () if most == 2 else (*batch, four[0].shape[1])
     return four[0], four[1], four[2], lead
 

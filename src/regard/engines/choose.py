@@ -94,7 +94,8 @@ def choose(problem: Problem, engine: str = "auto") -> tuple[Engine, Explanation]
         verdicts.append(_verdict(each, problem, engine))
         if not verdicts[-1].against:
             return each, Explanation(each.name, tuple(verdicts))
-    raise EngineError(f"no engine takes this call:\n{Explanation(None, tuple(verdicts))}")
+    asked = "no engine takes" if engine == "auto" else f'engine "{engine}" cannot take'
+    raise EngineError(f"{asked} this call:\n{Explanation(None, tuple(verdicts))}")
 
 
 def _check_name(engine: str) -> None:

@@ -11,7 +11,7 @@ from regard.errors import MechanismError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
-from regard.mechanisms.masks.rule import Full, Mask
+from regard.mechanisms.masks.rule import Full, Mask, sum_of_added
 from regard.mechanisms.modifiers import Bias, limited
 from regard.mechanisms.random import new_seed
 from regard.mechanisms.scores import Dot, TanhSum
@@ -103,7 +103,7 @@ class Problem:
         for modifier in self.mechanism.modifiers:
             if isinstance(modifier, Bias):
                 bias = limited(modifier.on(grid), dtype)
-                total = bias if total is None else total + bias
+                total = bias if total is None else sum_of_added(total, bias)
         return total
 
     def added_by_mask(self, grid: Grid, dtype: torch.dtype) -> Tensor | None:

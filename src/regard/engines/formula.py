@@ -49,6 +49,9 @@ def unmasked(problem: Problem, Q: Tensor, K: Tensor, grid: Grid) -> Tensor:
     else:
         vector = score.vector.to(Q.dtype)
         S = score.between(Q, K, vector[grid.head].squeeze(-2) if vector.ndim == 2 else vector)
+    if problem.is_dot_and_bias:
+        added = problem.added(grid, S.dtype)
+        return S if added is None else S + added
     for modifier in problem.mechanism.modifiers:
         S = modifier.apply(S, grid)
     added = problem.added_by_mask(grid, S.dtype)

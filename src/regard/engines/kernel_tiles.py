@@ -19,13 +19,17 @@ from regard.engines.contract import Computed, Problem
 from regard.engines.kernel import call_kernel, call_kernel_backward
 from regard.engines.large_rows import LARGE
 from regard.engines.log_weights import with_sink
+from regard.engines.parameters import Remembered
 from regard.engines.partial import Partial
 from regard.engines.plan import Added, Plan, Visit, planned
 from regard.engines.vectors import as_multiplied, in_rows, repeated
-from regard.mechanisms.grid import Grid, Positions
+from regard.mechanisms.grid import Grid, Positions, count
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.scores import Dot
 from regard.shapes import compute_dtype
+
+# How many numbers are added to scores at a time.
+_NUMBERS = 1 << 23
 
 
 def run(problem: Problem) -> Computed:
@@ -42,7 +46,7 @@ class _Tiles(torch.autograd.Function):
         calls = _Calls.of(problem)
         output, lse = calls.forward()
         output = output.to(problem.query.dtype)
-        ctx.problem, ctx.plan = problem, calls.plan
+        ctx.remembered, ctx.plan = Remembered.of(problem), calls.plan
         ctx.save_for_backward(output, lse, *given)
         ctx.mark_non_differentiable(lse)
         return output, lse
@@ -51,9 +55,9 @@ class _Tiles(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         output, lse, *given = ctx.saved_tensors
         if torch.is_grad_enabled() or len(given) > 3 or _is_large(lse):
-            return None, *strips.gradients(ctx.problem, given, grads[0], None)
+            return None, *strips.gradients(ctx.remembered, given, grads[0], None)
         query, key, value = given
-        calls = _Calls.of(Problem(query, key, value, ctx.problem.mechanism), ctx.plan)
+        calls = _Calls.of(ctx.remembered.problem(query, key, value), ctx.plan)
         return None, *calls.backward(grads[0], output, lse)
 
 
@@ -94,7 +98,7 @@ class _Calls:
             if len(run) > 1 and not problem.adds:
                 self._forward_run(run, output, lse)
             else:
-                for visit in run:
+                for visit in self._cut(run):
                     self._forward_visit(visit, output, lse)
         output = output[..., : sizes.value_width]
         if problem.sums_to_one:
@@ -139,7 +143,7 @@ class _Calls:
         found = _Found(*(torch.zeros(t.shape, dtype=dtype, device=t.device) for t in vectors))
         whole = _Whole(d_output, output, lse)
         # One by one even in a run: what the kernel gives for overlapping keys would be as large as all of them.
-        for visit in self.plan.visits:
+        for visit in self._cut(self.plan.visits):
             self._backward_visit(visit, whole, found)
         return (
             new[..., : old.shape[-1]].to(old.dtype)
@@ -159,6 +163,18 @@ class _Calls:
             found.query[place] += d_query
             _add(found.key[visit.batch, heads], keys, d_key)
             _add(found.value[visit.batch, heads], keys, d_value)
+
+    def _cut(self, visits: tuple[Visit, ...]) -> Iterator[Visit]:
+        """Yield visits, in pieces where what is added would be large: it is written out for all of their keys."""
+        for visit in visits:
+            keys = max(count(keys) for keys, _ in _parts(visit))
+            height = max(1, _NUMBERS // max(1, self.problem.sizes.batch * self.problem.sizes.heads * keys))
+            whole = visit.queries
+            if not self.problem.adds or whole.stop - whole.start <= height:
+                yield visit
+                continue
+            for start in range(whole.start, whole.stop, height):
+                yield replace(visit, queries=slice(start, min(start + height, whole.stop)))
 
     def _vectors(self, visit: Visit, keys: Positions) -> tuple[Tensor, Tensor, Tensor]:
         problem, heads = self.problem, _key_heads(visit, self.problem)
@@ -187,7 +203,7 @@ class _Calls:
         bias = problem.added(grid, dtype)
         numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias.detach()
         added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
-        added = added.expand(*added.shape[:-2], visit.queries.stop - visit.queries.start, _count(keys))
+        added = added.expand(*added.shape[:-2], visit.queries.stop - visit.queries.start, count(keys))
         added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
         blind = added.amax(-1) == -torch.inf
         return Added(added, blind if bool(blind.any()) else None)
@@ -276,7 +292,3 @@ def _add(whole: Tensor, keys: Positions, part: Tensor) -> None:
         whole[:, :, keys] += part
     else:
         whole.index_add_(2, keys, part.to(whole.dtype))
-
-
-def _count(keys: Positions) -> int:
-    return int(keys.stop - keys.start) if isinstance(keys, slice) else len(keys)

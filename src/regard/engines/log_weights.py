@@ -195,9 +195,18 @@ class LogWeights:
                 assert bias is not None
                 dots = torch.bmm(self.query[:, queries], self.key.transpose(1, 2))
                 S = self._added(dots, bias, self.problem.mask.allowed(grid))
-                peak[:, queries] = S.amax(-1, keepdim=True)
-                rest[:, queries] = torch.logsumexp(S - peak[:, queries], -1, keepdim=True)
+                sink = self._sink(grid, S)
+                peak[:, queries] = torch.maximum(S.amax(-1, keepdim=True), sink)
+                rest[:, queries] = torch.logaddexp(
+                    torch.logsumexp(S - peak[:, queries], -1, keepdim=True), sink - peak[:, queries]
+                )
         return LargeRows(rows, peak, rest)
+
+    def _sink(self, grid: Grid, S: Tensor) -> Tensor:
+        """Return the sink's score, -inf where there is none."""
+        weigh = self.problem.mechanism.weighing
+        sink = weigh.on(grid, S) if isinstance(weigh, Softmax) else None
+        return S.new_full((), -torch.inf) if sink is None else sink
 
     def _grid(self, queries: slice | Tensor, keys: slice | Tensor) -> Grid:
         return Grid.of(self.pairs, queries, keys, self.problem.sizes, self.query.device)

@@ -36,6 +36,7 @@ class Cleaned:
             computed,
             output=computed.output.masked_fill(poisoned.unsqueeze(-1), torch.nan),
             lse=None if lse is None else lse.masked_fill(poisoned, torch.nan),
+            chosen=None if computed.chosen is None else computed.chosen.masked_fill(poisoned, -1),
             log_probability=None if log_probability is None else log_probability.masked_fill(poisoned, torch.nan),
         )
 

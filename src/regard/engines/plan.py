@@ -8,12 +8,13 @@ cost much more, each has visits of its own.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from regard.mechanisms.grid import Blocks, Positions
+from regard.mechanisms.grid import Blocks, Positions, count
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.masks.rule import Mask, Tile
@@ -110,6 +111,11 @@ class Store:
 # Plans of masks that are still in use, by mask and then by sizes, device and the state of the mask's tensors.
 _kept: WeakKeyDictionary[Mask, dict[object, Plan]] = WeakKeyDictionary()
 
+_keeping = Lock()
+
+# Where masks are defined of which all is known that may change.
+_OURS = "regard.mechanisms.masks."
+
 # How many bytes of masks of its visits a plan may keep.
 _ROOM = 1 << 24
 
@@ -122,19 +128,24 @@ def planned(mask: Mask, sizes: Sizes, device: torch.device) -> Plan:
     state = _state(mask)
     if state is None:
         return plan(mask, sizes, device)
-    plans = _kept.setdefault(mask, {})
     key = (sizes, device, state)
-    if key not in plans:
-        if len(plans) == _PLANS_KEPT:
-            plans.pop(next(iter(plans)))
-        plans[key] = plan(mask, sizes, device)
-    return plans[key]
+    with _keeping:
+        found = _kept.get(mask, {}).get(key)
+    if found is None:
+        found = plan(mask, sizes, device)
+        with _keeping:
+            plans = _kept.setdefault(mask, {})
+            while len(plans) >= _PLANS_KEPT:
+                plans.pop(next(iter(plans)))
+            plans[key] = found
+    return found
 
 
 def _state(mask: Mask) -> tuple[int, ...] | None:
-    """Return the versions of a mask's tensors; None where a function, or inference mode, hides what changes."""
+    """Return the versions of a mask's tensors; None where something else may change: functions, other classes."""
     parts = list(parts_in(mask))
-    if any(isinstance(part, MaskMod | BlockRule) for part in parts):
+    masks = [part for part in parts if isinstance(part, Mask)]
+    if any(isinstance(each, MaskMod | BlockRule) or not type(each).__module__.startswith(_OURS) for each in masks):
         return None
     tensors = [part for part in parts if isinstance(part, Tensor)]
     return None if any(t.is_inference() for t in tensors) else tuple(t._version for t in tensors)
@@ -253,7 +264,7 @@ class _Place:
         first, last = int(index[0]), int(index[-1])
         if last - first + 1 == len(index):
             return slice(first * BASE, min((last + 1) * BASE, self.sizes.keys))
-        positions = (index.unsqueeze(-1) * BASE + torch.arange(BASE)).flatten()
+        positions = (index.unsqueeze(-1) * BASE + torch.arange(BASE, device="cpu")).flatten()
         return positions[positions < self.sizes.keys].to(self.device)
 
 
@@ -284,14 +295,10 @@ def _visits(kinds: Tensor, place: _Place, height: int, again: bool) -> Iterator[
 
 
 def _pairs(visit: Visit) -> int:
-    keys = sum(_length(keys) for keys in (visit.free, visit.masked) if keys is not None)
+    keys = sum(count(keys) for keys in (visit.free, visit.masked) if keys is not None)
     rows: int = (
         (visit.batch.stop - visit.batch.start)
         * (visit.heads.stop - visit.heads.start)
         * (visit.queries.stop - visit.queries.start)
     )
     return rows * keys
-
-
-def _length(keys: Positions) -> int:
-    return int(keys.stop - keys.start) if isinstance(keys, slice) else len(keys)

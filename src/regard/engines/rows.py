@@ -15,6 +15,7 @@ from regard.engines import strips
 from regard.engines.contract import Computed, Problem
 from regard.engines.nonfinite import clean
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
+from regard.engines.parameters import Remembered
 from regard.mechanisms.masks.rule import Full
 from regard.shapes import Sizes
 
@@ -69,7 +70,7 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, problem: Problem, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        ctx.problem = problem
+        ctx.remembered = Remembered.of(problem)
         sizes = problem.sizes
         blocks = list(_blocks(problem))
         parts, P = [], None
@@ -85,8 +86,10 @@ class _Rows(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *strips.gradients(ctx.problem, (query, key, value), grads[0], None)
-        return None, *_gradients(ctx.problem, (query, key, value), grads[0], kept[0] if kept else None)
+            return None, *strips.gradients(ctx.remembered, (query, key, value), grads[0], None)
+        problem = ctx.remembered.problem(query, key, value)
+        with torch.autocast(problem.device.type, enabled=False):
+            return None, *_gradients(problem, (query, key, value), grads[0], kept[0] if kept else None)
 
 
 def _blocks(problem: Problem) -> Iterator[tuple[range, slice]]:

@@ -16,6 +16,7 @@ from regard.engines.contract import Computed, Problem
 from regard.engines.formula import Rows, rows
 from regard.engines.log_weights import with_sink
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
+from regard.engines.parameters import Remembered, check_functions, differentiated
 from regard.mechanisms.grid import Blocks, Grid
 from regard.mechanisms.masks.rule import Full, Tile
 from regard.mechanisms.masks.tiles import bounded
@@ -50,6 +51,7 @@ def memory(problem: Problem) -> int:
 def run(problem: Problem) -> Computed:
     """Compute a problem strip by strip; inputs are finite."""
     if problem.wants_grad or problem.parameters:
+        check_functions(problem)
         given = (problem.query, problem.key, problem.value, *problem.parameters)
         output, lse, log_probability, chosen = _Strips.apply(problem, *given)  # type: ignore[no-untyped-call]
         return _computed(problem, output, lse, log_probability, chosen)
@@ -71,7 +73,7 @@ class _Strips(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, problem: Problem, *given: Tensor) -> tuple[Tensor, ...]:
-        ctx.problem = problem
+        ctx.remembered = Remembered.of(problem)
         ctx.save_for_backward(*given)
         results = _forward(problem)
         ctx.mark_non_differentiable(results[1], results[3])
@@ -79,18 +81,19 @@ class _Strips(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *gradients(ctx.problem, ctx.saved_tensors, grads[0], grads[2])
+        return None, *gradients(ctx.remembered, ctx.saved_tensors, grads[0], grads[2])
 
 
 def gradients(
-    problem: Problem, given: Sequence[Tensor], d_output: Tensor, d_log_probability: Tensor | None
+    remembered: Remembered, given: Sequence[Tensor], d_output: Tensor, d_log_probability: Tensor | None
 ) -> list[Tensor | None]:
     """Return the gradients of query, key, value and the mechanism's parameters, in the order given."""
     query, key, value, *parameters = given
-    problem = Problem(query, key, value, problem.mechanism)
-    if torch.is_grad_enabled():
-        return _twice_differentiable(problem, given, d_output, d_log_probability)
-    return _Gradients(problem, parameters).of(d_output, d_log_probability)
+    problem = remembered.problem(query, key, value)
+    with torch.autocast(problem.device.type, enabled=False):
+        if torch.is_grad_enabled():
+            return _twice_differentiable(problem, given, d_output, d_log_probability)
+        return _Gradients(problem, parameters).of(d_output, d_log_probability)
 
 
 def _forward(problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -181,7 +184,11 @@ class _Gradients:
         given = (problem.query, problem.key, problem.value)
         found = (self._query, self._key, self._value)
         shaped = [new.view(old.shape).to(old.dtype) for new, old in zip(found, given, strict=True)]
-        return [*shaped, *self._others]
+        others = [
+            None if new is None else new.to(old.dtype)
+            for new, old in zip(self._others, self._parameters, strict=True)
+        ]
+        return [*shaped, *others]
 
     def _add(self, strip: Strip, d_output: Tensor, d_log_probability: Tensor | None) -> None:
         problem, dtype = self._problem, self._query.dtype
@@ -193,7 +200,7 @@ class _Gradients:
         if part.weighed.log_probability is not None and d_log_probability is not None:
             results.append(part.weighed.log_probability)
             grads.append(d_log_probability[place].to(dtype))
-        dQ, dK, dV, *others = torch.autograd.grad(results, [Q, K, V, *self._parameters], grads, allow_unused=True)
+        (dQ, dK, dV), others = differentiated(results, [Q, K, V], self._parameters, grads)
         if dQ is not None:
             self._query[place] = dQ
         self._to_keys(self._key, strip, dK)
@@ -201,7 +208,9 @@ class _Gradients:
         for index, other in enumerate(others):
             if other is not None:
                 old = self._others[index]
-                self._others[index] = other if old is None else old + other
+                # Thousands of strips add up to more than a half type resolves.
+                wide = other.to(torch.promote_types(other.dtype, torch.float32))
+                self._others[index] = wide if old is None else old + wide
 
     def _to_keys(self, whole: Tensor, strip: Strip, part: Tensor | None) -> None:
         """Add the gradient of a strip's keys, one a query head, to that of the key heads."""

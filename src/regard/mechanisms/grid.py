@@ -123,10 +123,15 @@ class Blocks:
     def between(cls, queries: list[int], keys: list[int], sizes: Sizes) -> "Blocks":
         """Cut a call at given positions, the first and the last included."""
         (q_start, q_stop), (k_start, k_stop) = (
-            torch.tensor([*pairwise(cuts)] or [(0, 0)][:0], dtype=torch.long).view(-1, 2).unbind(-1)
+            torch.tensor([*pairwise(cuts)] or [(0, 0)][:0], dtype=torch.long, device="cpu").view(-1, 2).unbind(-1)
             for cuts in (queries, keys)
         )
         return cls(q_start.unsqueeze(-1), q_stop.unsqueeze(-1), k_start, k_stop, sizes)
+
+
+def count(positions: Positions) -> int:
+    """Return how many positions there are."""
+    return int(positions.stop - positions.start) if isinstance(positions, slice) else len(positions)
 
 
 def _index(positions: Positions, device: torch.device) -> Tensor:

@@ -161,7 +161,19 @@ class ScoreMod(Modifier):
 
     def apply(self, S: Tensor, grid: Grid) -> Tensor:
         """Ask the function at every place, as if one by one."""
-        changed = pointwise(self.function, S, *grid.indices).to(S.dtype)
+        try:
+            changed = pointwise(self.function, S, *grid.indices)
+        except (AttributeError, ValueError, TypeError, RuntimeError) as wrong:
+            raise MechanismError(
+                "score_mod: expected a function (score, b, h, q_idx, kv_idx) of tensors that gives a tensor;"
+                f" {wrong}"
+            ) from wrong
+        if not changed.dtype.is_floating_point:
+            raise MechanismError(
+                f"score_mod: expected a score, a floating number, from {self.kind}; got {changed.dtype}."
+                " A function that says who may see whom goes to mask="
+            )
+        changed = changed.to(S.dtype)
         return changed if changed.shape == S.shape else changed.expand(S.shape)
 
     @property
@@ -256,9 +268,11 @@ def _as_modifier(given: Any) -> Modifier:
         if not given.dtype.is_floating_point:
             raise MechanismError(f"bias: expected floats to add to scores; got {given.dtype}. A mask goes to mask=")
         return TensorBias(given)
-    if callable(given) and not isinstance(given, type):
+    module = getattr(given, "__module__", "") or ""
+    if callable(given) and not isinstance(given, type) and not module.startswith("regard.mechanisms."):
         return ScoreMod(given)
+    called = f". Did you mean {given.__name__}(...)?" if callable(given) and hasattr(given, "__name__") else ""
     raise MechanismError(
         "modify, bias: expected a modifier such as alibi(heads), a tensor or a function"
-        f" score_mod(score, b, h, q_idx, kv_idx); got {type(given).__name__}"
+        f" score_mod(score, b, h, q_idx, kv_idx); got {type(given).__name__}{called}"
     )

@@ -116,6 +116,8 @@ class Bilinear(Score):
         """Project the queries into the space of the keys."""
         lead = (query.shape[1],) if self.weight.ndim == 3 else ()
         expected = (*lead, query.shape[-1], key.shape[-1])
+        if self.weight.device != query.device:
+            raise ShapeError(f"bilinear weight: expected it on {query.device}; got {self.weight.device}")
         if tuple(self.weight.shape) != expected:
             raise ShapeError(
                 f"bilinear weight: expected {expected}, to take queries {tuple(query.shape)} to keys"
@@ -225,6 +227,8 @@ def projected(name: str, vectors: Tensor, weight: Tensor, width: int) -> Tensor:
         ShapeError: the weight does not fit the vectors, or does not lead to the wanted width A.
     """
     heads = (vectors.shape[1],) if weight.ndim == 3 else ()
+    if vectors.device != weight.device:
+        raise ShapeError(f"{name}: expected it on {vectors.device}, as the vectors; got {weight.device}")
     if vectors.ndim != 4 or tuple(weight.shape) != (*heads, width, vectors.shape[-1]):
         raise ShapeError(
             f"{name}: expected {(*heads, width, vectors.shape[-1])}, to take vectors {tuple(vectors.shape)}"

@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
+from types import CodeType
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -18,15 +19,16 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 def parts_in(value: Any) -> Iterator[Any]:
     """Yield a value and everything in it, each once."""
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}
     waiting = [value]
     while waiting:
         each = waiting.pop()
         if id(each) in seen:
             continue
-        seen.add(id(each))
+        seen[id(each)] = each  # held, so that nothing else can get its identity
         yield each
-        waiting.extend(_inside(each))
+        if not isinstance(each, Tensor):
+            waiting.extend(_inside(each))
 
 
 def with_tensors(value: T, change: Callable[[Tensor], Tensor]) -> T:
@@ -48,21 +50,22 @@ def _inside(value: Any) -> list[Any]:
     """Return what lies one step inside a value."""
     if is_dataclass(value) and not isinstance(value, type):
         return [getattr(value, field.name) for field in fields(value)]
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | set | frozenset):
         return list(value)
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, nn.Module):
-        return [*value.parameters(), *value.buffers()]
+        return [*value.parameters(), *value.buffers(), *vars(value).values()]
     if isinstance(value, functools.partial):
         return [value.func, *value.args, *value.keywords.values()]
     if inspect.ismethod(value):
-        return [value.__func__, value.__self__, *getattr(value.__self__, "__dict__", {}).values()]
+        return [value.__func__, value.__self__]
     if inspect.isfunction(value):
         return _captured(value)
-    if callable(value) and not isinstance(value, type) and hasattr(value, "__dict__"):
-        return [type(value).__call__, *vars(value).values()]
-    return []
+    if isinstance(value, type) or inspect.ismodule(value) or not hasattr(value, "__dict__"):
+        return []
+    called = [type(value).__call__] if callable(value) else []
+    return [*called, *vars(value).values()]
 
 
 def _captured(function: Any) -> list[Any]:
@@ -73,6 +76,11 @@ def _captured(function: Any) -> list[Any]:
             cells.append(cell.cell_contents)
         except ValueError:  # a name that is not bound yet
             continue
-    read = (function.__globals__.get(name) for name in function.__code__.co_names)
-    bound = [each for each in read if isinstance(each, Tensor | nn.Module)]
-    return [*cells, *bound, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    read = [function.__globals__.get(name) for name in _names(function.__code__)]
+    return [*cells, *read, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names that code reads from outside, that of functions within it included."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)

@@ -208,7 +208,7 @@ def softmax(sink: float | Tensor | None = None) -> Weighing:
     Source: Vaswani et al. 2017, equation 1; learned sink, OpenAI 2025 (gpt-oss); softmax1, Miller 2023, "Attention
         Is Off By One".
     """
-    return Softmax(sink)
+    return Softmax(_number("softmax", "sink", sink))
 
 
 def sparsemax() -> Weighing:
@@ -240,7 +240,7 @@ def sigmoid(bias: float | Tensor | None = None) -> Weighing:
 
     Source: Ramapuram et al. 2024, "Theory, Analysis, and Best Practices for Sigmoid Self-Attention", section 2.
     """
-    return Sigmoid(bias)
+    return Sigmoid(_number("sigmoid", "bias", bias))
 
 
 def top_k(k: int) -> Weighing:
@@ -269,6 +269,12 @@ def hard(*, sample: bool = False, straight_through: bool = False) -> Weighing:
         Bengio et al. 2013.
     """
     return Hard(bool(sample), bool(straight_through))
+
+
+def _number(weighing: str, name: str, number: Any) -> Any:
+    if number is None or isinstance(number, Tensor | int | float):
+        return number
+    raise MechanismError(f"{weighing}: expected {name} as a number or a tensor, one a head; got {number!r}")
 
 
 class _Entmax(torch.autograd.Function):

@@ -11,7 +11,9 @@ from regard.engines.contract import Problem
 from regard.engines.log_weights import LogWeights
 from regard.engines.pairs import chunks, pair_chunks
 from regard.mechanisms.grid import Grid
-from regard.mechanisms.walk import with_tensors
+from regard.mechanisms.masks.mods import BlockRule, MaskMod
+from regard.mechanisms.modifiers import ScoreMod
+from regard.mechanisms.walk import parts_in, tensors_in, with_tensors
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20
@@ -138,6 +140,12 @@ class Kept:
 
     def _shaped(self, tensor: Tensor) -> Tensor:
         return tensor.view(self.problem.sizes.batch, self.problem.sizes.heads, *tensor.shape[1:])
+
+
+def can_be_copied(problem: Problem) -> bool:
+    """Whether all tensors of the mechanism can be copied; those that a function has captured cannot."""
+    functions = [part for part in parts_in(problem.mechanism) if isinstance(part, ScoreMod | MaskMod | BlockRule)]
+    return not any(True for each in functions for _ in tensors_in(each.function))
 
 
 def _weights(part: LogWeights, queries: Tensor) -> Tensor:

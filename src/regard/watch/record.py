@@ -13,7 +13,7 @@ from regard.engines.statistics import STATISTICS
 from regard.errors import UnknownSiteError
 from regard.watch.calls import Call
 from regard.watch.coverage import Coverage, cover
-from regard.watch.kept import Kept
+from regard.watch.kept import Kept, can_be_copied
 from regard.watch.relation import first_place, relation
 from regard.watch.site import Site
 
@@ -119,7 +119,7 @@ class Record:
             dtype=problem.query.dtype,
             statistics=statistics,
             masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
-            kept=Kept.of(problem, lse, self._copy_mask) if keep else None,
+            kept=Kept.of(problem, lse, self._copy_mask) if keep and can_be_copied(problem) else None,
             cells=self._cells,
         )
 

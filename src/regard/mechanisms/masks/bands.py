@@ -160,8 +160,10 @@ def as_tensor(mask: str, numbers: Any) -> Tensor:
     Raises:
         MaskError: they are none.
     """
+    if isinstance(numbers, Tensor):
+        return numbers
     try:
-        return torch.as_tensor(numbers)
+        return torch.as_tensor(numbers, device="cpu").clone()  # arrays may be written into later
     except (TypeError, ValueError, RuntimeError) as wrong:
         raise MaskError(f"{mask}: expected whole numbers; got {numbers!r}") from wrong
 

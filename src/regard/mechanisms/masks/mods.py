@@ -113,8 +113,10 @@ def ask(function: MaskFunction, grid: Grid) -> Tensor:
     """
     try:
         answer = pointwise(function, *grid.indices)
-    except (AttributeError, ValueError) as wrong:
-        raise MaskError(f"mask_mod: expected a function of tensors that gives a boolean tensor; {wrong}") from wrong
+    except (AttributeError, ValueError, TypeError, RuntimeError) as wrong:
+        raise MaskError(
+            f"mask_mod: expected a function (b, h, q_idx, kv_idx) of tensors that gives a boolean tensor; {wrong}"
+        ) from wrong
     if answer.dtype != torch.bool:
         name = getattr(function, "__name__", type(function).__name__)
         raise MaskError(f"mask_mod: expected a boolean tensor from mask_mod {name}; got {answer.dtype}")

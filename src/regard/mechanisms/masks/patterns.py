@@ -120,6 +120,10 @@ class RandomBlocks(Mask):
     def allowed(self, grid: Grid) -> Tensor:
         """Look the blocks up."""
         table = self._table(grid.sizes).to(grid.key.device)
+        if grid.batch.ndim == 4:
+            part = table[grid.head.flatten()]
+            part = part.index_select(1, grid.query.flatten() // self.size)
+            return part.index_select(2, grid.key // self.size)
         return table[grid.head, grid.query // self.size, grid.key // self.size]
 
     def bounds(self, blocks: Blocks) -> Bounds:
@@ -145,13 +149,13 @@ class RandomBlocks(Mask):
         return f"{self.drawn} random blocks of {self.size}"
 
 
-@lru_cache(maxsize=16)
-def _drawn(heads: int, rows: int, columns: int, count: int, seed: int) -> Tensor:
-    """Return (heads, rows, columns) booleans, `count` of them True in each row."""
-    head, row, column = torch.arange(heads), torch.arange(rows), torch.arange(columns)
+@lru_cache(maxsize=4)
+def _drawn(heads: int, rows: int, columns: int, drawn: int, seed: int) -> Tensor:
+    """Return (heads, rows, columns) booleans, `drawn` of them True in each row."""
+    head, row, column = (torch.arange(count, device="cpu") for count in (heads, rows, columns))
     noise = hashed(seed, head.view(-1, 1, 1), row.view(-1, 1), column)
-    table = torch.zeros(noise.shape, dtype=torch.bool)
-    return table.scatter_(-1, noise.topk(count, -1).indices, True) if count else table
+    table = torch.zeros(noise.shape, dtype=torch.bool, device="cpu")
+    return table.scatter_(-1, noise.topk(drawn, -1).indices, True) if drawn else table
 
 
 def strided(stride: int) -> Mask:
@@ -199,12 +203,12 @@ def global_tokens(positions: int | list[int] | Tensor) -> Mask:
     Source: Beltagy et al. 2020, "Longformer", section 3.1, global attention.
     """
     if isinstance(positions, int) and not isinstance(positions, bool) and positions >= 0:
-        positions = torch.arange(positions)
+        positions = torch.arange(positions, device="cpu")
     given = as_tensor("global_tokens", positions)
     whole = given.ndim == 1 and (not given.numel() or not given.dtype.is_floating_point)
     if not whole or given.dtype == torch.bool or (given.numel() and int(given.min()) < 0):
         raise MaskError(f"global_tokens: expected how many tokens, or their positions from 0; got {positions!r}")
-    flags = torch.zeros(int(given.max()) + 2 if given.numel() else 1, dtype=torch.bool)
+    flags = torch.zeros(int(given.max()) + 2 if given.numel() else 1, dtype=torch.bool, device="cpu")
     flags[given.long().cpu()] = True
     return Among(flags, keys=False) | Among(flags, keys=True)
 

@@ -49,7 +49,7 @@ class Bounds:
     @classmethod
     def unknown(cls) -> "Bounds":
         """Say nothing."""
-        return cls(torch.tensor(True), torch.tensor(False))
+        return cls(torch.tensor(True, device="cpu"), torch.tensor(False, device="cpu"))
 
 
 class Mask(ABC):
@@ -209,7 +209,7 @@ class Full(Mask):
 
     def bounds(self, blocks: Blocks) -> Bounds:
         """Say that every block is full."""
-        return Bounds(torch.tensor(True), torch.tensor(True))
+        return Bounds(*torch.ones(2, dtype=torch.bool, device="cpu"))
 
     @property
     def exact(self) -> bool:
@@ -242,7 +242,7 @@ class Both(Mask):
         left, right = self.left.bias(grid), self.right.bias(grid)
         if left is None or right is None:
             return right if left is None else left
-        return _sum(left, right)
+        return sum_of_added(left, right)
 
     def bounds(self, blocks: Blocks) -> Bounds:
         """Ask both; full where both are full."""
@@ -348,7 +348,7 @@ def _most(left: Mask, right: Mask) -> tuple[int, int]:
     return max(items, other_items), max(heads, other_heads)
 
 
-def _sum(left: Tensor, right: Tensor) -> Tensor:
+def sum_of_added(left: Tensor, right: Tensor) -> Tensor:
     """Return the sum of two added masks, in which only what one of them forbids is -inf."""
     total = left + right
     limits = torch.finfo(total.dtype)

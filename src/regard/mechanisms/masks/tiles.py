@@ -9,7 +9,7 @@ from regard.mechanisms.masks.rule import Mask, Tile
 from regard.shapes import Sizes
 
 # How many pairs of positions are asked of a rule at a time.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 20
 
 
 def bounded(mask: Mask, blocks: Blocks) -> Tensor:
@@ -36,27 +36,35 @@ def classify(mask: Mask, blocks: Blocks, device: torch.device | None = None) -> 
 def _refined(mask: Mask, blocks: Blocks, kinds: Tensor, device: torch.device) -> Tensor:
     """Ask the rule in strips of rows of blocks, from the first to the last block in doubt."""
     doubtful = (kinds == Tile.PARTIAL).any(0).any(0)
-    sizes = blocks.sizes
+    if not bool(doubtful.any()):
+        return kinds
     starts, stops = blocks.query_start.flatten().tolist(), blocks.query_stop.flatten().tolist()
     left, right = blocks.key_start.tolist(), blocks.key_stop.tolist()
-    found: list[tuple[slice, slice, Tensor]] = []
-    for rows, columns in _strips(doubtful, starts, stops, left, right):
+    lead = _told_apart(mask, blocks, doubtful, device)
+    # Written in place: small results that stay between large ones that go would scatter over the memory.
+    kinds = kinds.expand(*torch.broadcast_shapes(kinds.shape[:2], lead), *kinds.shape[2:]).clone()
+    at_once = max(1, _AT_ONCE // max(1, lead.numel()))
+    for rows, columns in _strips(doubtful, starts, stops, left, right, at_once):
         queries = slice(starts[rows.start], stops[rows.stop - 1])
         keys = slice(left[columns.start], right[columns.stop - 1])
-        allowed = mask.allowed(Grid.rectangle(queries, keys, sizes, device))
-        found.append((rows, columns, _pooled(allowed, queries, keys, stops[0] - starts[0], right[0] - left[0])))
-    if not found:
-        return kinds
-    lead = torch.broadcast_shapes(kinds.shape[:2], *(pooled.shape[:2] for _, _, pooled in found))
-    kinds = kinds.expand(*lead, *kinds.shape[2:]).clone()
-    for rows, columns, pooled in found:
+        allowed = mask.allowed(Grid.rectangle(queries, keys, blocks.sizes, device))
+        pooled = _pooled(allowed, queries, keys, stops[0] - starts[0], right[0] - left[0])
         part = kinds[..., rows, columns]
         part.copy_(torch.where(part == Tile.PARTIAL, pooled, part))
     return kinds
 
 
+def _told_apart(mask: Mask, blocks: Blocks, doubtful: Tensor, device: torch.device) -> torch.Size:
+    """Return for how many batch items and heads the rule answers, as it answers at one place in doubt."""
+    row, column = doubtful.nonzero()[0].tolist()
+    query, key = int(blocks.query_start[row]), int(blocks.key_start[column])
+    place = Grid.rectangle(slice(query, query + 1), slice(key, key + 1), blocks.sizes, device)
+    answer = mask.allowed(place)
+    return answer.reshape((1,) * (4 - answer.ndim) + tuple(answer.shape)).shape[:2]
+
+
 def _strips(
-    doubtful: Tensor, starts: list[int], stops: list[int], left: list[int], right: list[int]
+    doubtful: Tensor, starts: list[int], stops: list[int], left: list[int], right: list[int], at_once: int
 ) -> list[tuple[slice, slice]]:
     """Return ranges of rows and columns of blocks that cover what is doubtful, each small enough to ask at once."""
     strips: list[tuple[slice, slice]] = []
@@ -71,10 +79,11 @@ def _strips(
             low, high = min(first, int(columns[stop][0])), max(last, int(columns[stop][-1]) + 1)
             area = (stops[stop] - starts[row]) * (right[high - 1] - left[low])
             wasted = (high - low) > 2 * len(columns[stop]) or (high - low) > 2 * (last - first)
-            if area > _AT_ONCE or wasted:
+            if area > at_once or wasted:
                 break
             first, last, stop = low, high, stop + 1
-        strips.append((slice(row, stop), slice(first, last)))
+        wide = max(1, at_once // ((stops[stop - 1] - starts[row]) * (right[0] - left[0])))
+        strips += [(slice(row, stop), slice(at, min(at + wide, last))) for at in range(first, last, wide)]
         row = stop
     return strips
 
