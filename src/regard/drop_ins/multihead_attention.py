@@ -16,7 +16,7 @@ from regard.errors import DropInError, MechanismError, WantError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks import Full
-from regard.mechanisms.walk import tensors_in
+from regard.mechanisms.walk import tensors_in, with_tensors
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
@@ -92,8 +92,18 @@ class MultiheadAttention(nn.Module):
         self._reset_parameters()
         self.attention = _checked(attention, added=add_bias_kv or add_zero_attn)
         held = {id(t): t for t in tensors_in(self.attention) if isinstance(t, nn.Parameter)}
+        self._handed_in = list(held.values())
         if held:
             self.mechanism_parameters = nn.ParameterList(held.values())
+
+    @property
+    def _mechanism(self) -> Attention:
+        """The mechanism, with this module's parameters where others have taken the place of those handed in."""
+        if not self._handed_in:
+            return self.attention
+        pairs = zip(self._handed_in, self.mechanism_parameters, strict=True)
+        now = {id(old): new for old, new in pairs if old is not new}
+        return with_tensors(self.attention, lambda tensor: now.get(id(tensor), tensor)) if now else self.attention
 
     @property
     def _qkv_same_embed_dim(self) -> bool:
@@ -156,7 +166,7 @@ class MultiheadAttention(nn.Module):
             raise DropInError("Need attn_mask if specifying the is_causal hint; give the causal mask itself")
         hinted = is_causal and key_padding_mask is None and not need_weights and not added
         mask = CAUSAL if hinted else combined(attn_mask, key_padding_mask, shape, added)
-        mechanism = replace(self.attention, mask=self.attention.rule & mask)
+        mechanism = replace(self._mechanism, mask=self._mechanism.rule & mask)
         output = self._output(Q, K, V, mechanism)
         weights = _weights(Q, K, V, mechanism) if need_weights else None
         if weights is not None and average_attn_weights:
@@ -170,9 +180,9 @@ class MultiheadAttention(nn.Module):
         return f"{self.embed_dim}, num_heads={self.num_heads}, attention={self.attention}"
 
     def _check_wanted(self, need_weights: bool) -> None:
-        if need_weights and not isinstance(self.attention.weigh, Softmax):
+        if need_weights and not isinstance(self._mechanism.weigh, Softmax):
             raise WantError(
-                f"need_weights: expected softmax weights; got {self.attention.weighing.kind}."
+                f"need_weights: expected softmax weights; got {self._mechanism.weighing.kind}."
                 " Call with need_weights=False"
             )
 

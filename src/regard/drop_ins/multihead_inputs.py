@@ -32,6 +32,11 @@ def check_call(
     ):
         if mask is None:
             continue
+        if not isinstance(mask, Tensor):
+            raise DropInTypeError(
+                f"{name}: expected a tensor; got {type(mask).__name__}. A mask of regard is part of the mechanism:"
+                " MultiheadAttention(..., attention=Attention(mask=...))"
+            )
         if mask.dtype != torch.bool and not mask.is_floating_point():
             raise DropInError(f"only bool and floating types of {name} are supported; got {mask.dtype}")
         if mask.ndim not in axes:
