@@ -83,7 +83,7 @@ def test_the_fused_engine_says_what_it_does_not_take(kind):
     call = call_of(Case(*[(1, 2, 5, 4)] * 3, kind=kind))
     said = line(str(explain(*call.tensors, call.mechanism())), "fused")
     assert [word for word in SPOKEN_AGAINST[kind] if word not in said] == []
-    with pytest.raises(EngineError, match="no engine takes this call"):
+    with pytest.raises(EngineError, match="cannot take this call"):
         attend(*call.tensors, call.mechanism(), engine="fused")
 
 

@@ -94,8 +94,10 @@ def choose(problem: Problem, engine: str = "auto") -> tuple[Engine, Explanation]
         verdicts.append(_verdict(each, problem, engine))
         if not verdicts[-1].against:
             return each, Explanation(each.name, tuple(verdicts))
-    asked = "no engine takes" if engine == "auto" else f'engine "{engine}" cannot take'
-    raise EngineError(f"{asked} this call:\n{Explanation(None, tuple(verdicts))}")
+    if engine == "auto":
+        raise EngineError(f"no engine takes this call:\n{Explanation(None, tuple(verdicts))}")
+    reasons = "; ".join(next(verdict.against for verdict in verdicts if verdict.engine == engine))
+    raise EngineError(f'engine="{engine}" cannot take this call: {reasons}. Leave engine out to take one that can')
 
 
 def _check_name(engine: str) -> None:
