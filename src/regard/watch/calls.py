@@ -19,7 +19,7 @@ class Call:
     """An attention call that ran.
 
     Attributes:
-        problem: its tensors, without gradient history, and its mechanism.
+        problem: its tensors and its mechanism.
         lse: (B, H, Nq), or None where the kernel did not give it.
         engine: what computed it, for people.
         dropout: the probability with which weights were dropped; observed are the weights before.
