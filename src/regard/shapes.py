@@ -11,6 +11,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -139,6 +140,12 @@ def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor
     four = [t.expand(*batch, *t.shape[-3:]).reshape(math.prod(batch), *t.shape[-3:]) for t in three]
     lead = () if most == 2 else (*batch, four[0].shape[1])
     return four[0], four[1], four[2], lead
+
+
+def broadcasts(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a shape broadcasts to another one, which stays as it is."""
+    have = (1,) * (len(wanted) - len(shape)) + tuple(shape)
+    return len(have) == len(wanted) and all(h in (1, want) for h, want in zip(have, wanted, strict=True))
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:

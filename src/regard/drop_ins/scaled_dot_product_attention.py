@@ -12,6 +12,7 @@ from regard.attend import attend
 from regard.errors import DropInError, DropInTypeError, RegardError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal
+from regard.shapes import broadcasts
 
 CAUSAL = causal()
 CAUSAL_LAST = causal(align="last")
@@ -257,8 +258,7 @@ def _check_mask_type(mask: Tensor | None, query: Tensor) -> None:
 
 
 def _check_mask_shape(mask: Tensor, shape: tuple[int, ...]) -> None:
-    have = (1,) * (len(shape) - mask.ndim) + tuple(mask.shape)
-    if len(have) != len(shape) or any(h not in (1, want) for h, want in zip(have, shape, strict=True)):
+    if not broadcasts(mask.shape, shape):
         raise DropInError(
             f"attn_mask: expected a shape that broadcasts to that of the weights, {shape}; got {tuple(mask.shape)}"
         )

@@ -13,6 +13,7 @@ from regard.mechanisms.grid import Grid
 from regard.mechanisms.random import uniform
 from regard.mechanisms.scores import Dot
 from regard.mechanisms.weighing import Weighed
+from regard.shapes import compute_dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,21 @@ def unmasked(problem: Problem, Q: Tensor, K: Tensor, grid: Grid) -> Tensor:
         S = modifier.apply(S, grid)
     added = problem.added_by_mask(grid, S.dtype)
     return S if added is None else S + added
+
+
+def written_out(problem: Problem, grid: Grid, dtype: torch.dtype) -> Tensor:
+    """Return mask and biases as numbers to add, -inf where forbidden; four axes, 1 long where not needed."""
+    bias = problem.added(grid, dtype)
+    numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias
+    added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
+    return added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
+
+
+def dense_rows(problem: Problem) -> Rows:
+    """Return all rows at once, with axes (B, H, Nq), in the type of the computation."""
+    sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
+    K, V = (t.to(dtype).repeat_interleave(sizes.group, dim=1) for t in (problem.key, problem.value))
+    return rows(problem, problem.query.to(dtype), K, V, Grid.whole(sizes, problem.device))
 
 
 def rows(problem: Problem, Q: Tensor, K: Tensor, V: Tensor, grid: Grid) -> Rows:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regard.engines.contract import Computed, Problem
+from regard.engines.formula import written_out
 from regard.engines.kernel import call_kernel
 from regard.engines.large_rows import LARGE, adds_large_rows
 from regard.engines.nonfinite import clean
@@ -119,9 +120,6 @@ def _as_added(problem: Problem, multiplied: torch.dtype) -> tuple[Tensor, Tensor
     sizes, grid = problem.sizes, Grid.whole(problem.sizes, problem.device)
     # The CPU's kernel takes masks in the type it computes in, where the least number of a half type is no limit.
     dtype = compute_dtype(multiplied) if problem.device.type == "cpu" else multiplied
-    bias = problem.added(grid, dtype)
-    numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias
-    added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
-    added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
+    added = written_out(problem, grid, dtype)
     sees_none = added.amax(-1) == -torch.inf
     return added, sees_none.expand(sizes.batch, sizes.heads, sizes.queries)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from regard.engines import strips
 from regard.engines.contract import Computed, Problem
+from regard.engines.formula import written_out
 from regard.engines.kernel import call_kernel, call_kernel_backward
 from regard.engines.large_rows import LARGE
 from regard.engines.log_weights import with_sink
@@ -199,12 +200,8 @@ class _Calls:
         problem = self.problem
         grid = Grid.rectangle(visit.queries, keys, problem.sizes, problem.device, visit.batch, visit.heads)
         # The CPU's kernel takes masks in the type it computes in, where the least half number is no limit.
-        dtype = compute_dtype(problem.query.dtype)
-        bias = problem.added(grid, dtype)
-        numbers = torch.zeros((), dtype=dtype, device=problem.device) if bias is None else bias.detach()
-        added = torch.where(problem.mask.allowed(grid), numbers, -torch.inf)
+        added = written_out(problem, grid, compute_dtype(problem.query.dtype)).detach()
         added = added.expand(*added.shape[:-2], visit.queries.stop - visit.queries.start, count(keys))
-        added = added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
         blind = added.amax(-1) == -torch.inf
         return Added(added, blind if bool(blind.any()) else None)
 

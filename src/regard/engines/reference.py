@@ -6,13 +6,9 @@ or whatever else the mechanism says of scores and weights. It holds the full mat
 other engine is tested against.
 """
 
-from torch import Tensor
-
 from regard.engines.contract import Computed, Problem
-from regard.engines.formula import rows
+from regard.engines.formula import dense_rows
 from regard.engines.nonfinite import clean
-from regard.mechanisms.grid import Grid
-from regard.shapes import compute_dtype
 
 
 class Reference:
@@ -39,13 +35,7 @@ class Reference:
 
 
 def _attention(problem: Problem) -> Computed:
-    sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
-
-    def per_query_head(tensor: Tensor) -> Tensor:
-        return tensor.to(dtype).repeat_interleave(sizes.group, dim=1)
-
-    Q, K, V = problem.query.to(dtype), per_query_head(problem.key), per_query_head(problem.value)
-    result = rows(problem, Q, K, V, Grid.whole(sizes, problem.device))
+    result = dense_rows(problem)
     beside = result.weighed
     return Computed(
         output=result.output.to(problem.query.dtype),

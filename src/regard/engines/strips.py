@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from regard.engines.contract import Computed, Problem
-from regard.engines.formula import Rows, rows
+from regard.engines.formula import Rows, dense_rows, rows
 from regard.engines.log_weights import with_sink
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
 from regard.engines.parameters import Remembered, check_functions, differentiated
@@ -226,9 +226,7 @@ def _twice_differentiable(
     problem: Problem, given: Sequence[Tensor], d_output: Tensor, d_log_probability: Tensor | None
 ) -> list[Tensor | None]:
     """Return gradients that can be differentiated again, from the graph of all rows at once."""
-    sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)
-    K, V = (t.to(dtype).repeat_interleave(sizes.group, dim=1) for t in (problem.key, problem.value))
-    part = rows(problem, problem.query.to(dtype), K, V, Grid.whole(sizes, problem.device))
+    part = dense_rows(problem)
     results, grads = [part.output.to(d_output.dtype)], [d_output]
     if part.weighed.log_probability is not None and d_log_probability is not None:
         results.append(part.weighed.log_probability)

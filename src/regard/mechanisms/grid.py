@@ -123,7 +123,7 @@ class Blocks:
     def between(cls, queries: list[int], keys: list[int], sizes: Sizes) -> "Blocks":
         """Cut a call at given positions, the first and the last included."""
         (q_start, q_stop), (k_start, k_stop) = (
-            torch.tensor([*pairwise(cuts)] or [(0, 0)][:0], dtype=torch.long, device="cpu").view(-1, 2).unbind(-1)
+            torch.tensor([*pairwise(cuts)], dtype=torch.long, device="cpu").view(-1, 2).unbind(-1)
             for cuts in (queries, keys)
         )
         return cls(q_start.unsqueeze(-1), q_stop.unsqueeze(-1), k_start, k_stop, sizes)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from regard.errors import MechanismError, ShapeError
 from regard.mechanisms.grid import Grid
-from regard.mechanisms.masks.bands import aligned
+from regard.mechanisms.masks.bands import aligned, offset
 from regard.mechanisms.masks.rule import Align
 from regard.mechanisms.pointwise import pointwise
-from regard.shapes import Sizes
+from regard.shapes import Sizes, broadcasts
 
 
 class Modifier(ABC):
@@ -54,8 +54,7 @@ class TensorBias(Bias):
     def check(self, sizes: Sizes) -> None:
         """Expect a shape that broadcasts."""
         wanted = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
-        shape = (1,) * (4 - self.tensor.ndim) + tuple(self.tensor.shape)
-        if len(shape) > 4 or any(have not in (1, want) for have, want in zip(shape, wanted, strict=True)):
+        if not broadcasts(self.tensor.shape, wanted):
             raise ShapeError(
                 f"bias: expected a shape that broadcasts to (B, H, Nq, Nk) = {wanted};"
                 f" got {tuple(self.tensor.shape)}"
@@ -85,8 +84,7 @@ class Alibi(Bias):
 
     def on(self, grid: Grid) -> Tensor:
         """Multiply the distance by minus the slope."""
-        offset = grid.sizes.keys - grid.sizes.queries if self.align == "last" else 0
-        distance = (grid.key - grid.query - offset).abs()
+        distance = (grid.key - grid.query - offset(self.align, grid.sizes)).abs()
         return -self.slopes.to(distance.device)[grid.head] * distance
 
     @property
@@ -114,8 +112,7 @@ class RelativeBuckets(Bias):
 
     def on(self, grid: Grid) -> Tensor:
         """Look the bucket of each distance up."""
-        offset = grid.sizes.keys - grid.sizes.queries if self.align == "last" else 0
-        bucket = self._bucket(grid.key - grid.query - offset)
+        bucket = self._bucket(grid.key - grid.query - offset(self.align, grid.sizes))
         return self.table.to(bucket.device)[bucket, grid.head]
 
     def _bucket(self, ahead: Tensor) -> Tensor:

@@ -65,10 +65,7 @@ class Softmax(Weighing):
 
     def check(self, sizes: Sizes) -> None:
         """Expect one sink, or one a head."""
-        if isinstance(self.sink, Tensor) and self.sink.ndim and self.sink.shape != (sizes.heads,):
-            raise ShapeError(
-                f"softmax: expected one sink, or {sizes.heads}, one a head; got {tuple(self.sink.shape)}"
-            )
+        _check_one_a_head("softmax", "sink", self.sink, sizes)
 
     def weigh(self, S: Tensor, grid: Grid, seed: int | None) -> Weighed:
         """Subtract the largest score, take exponentials, divide by their sum."""
@@ -123,10 +120,7 @@ class Sigmoid(Weighing):
 
     def check(self, sizes: Sizes) -> None:
         """Expect one bias, or one a head."""
-        if isinstance(self.bias, Tensor) and self.bias.ndim and self.bias.shape != (sizes.heads,):
-            raise ShapeError(
-                f"sigmoid: expected one bias, or {sizes.heads}, one a head; got {tuple(self.bias.shape)}"
-            )
+        _check_one_a_head("sigmoid", "bias", self.bias, sizes)
 
     def weigh(self, S: Tensor, grid: Grid, seed: int | None) -> Weighed:
         """Squash each score by itself."""
@@ -269,6 +263,13 @@ def hard(*, sample: bool = False, straight_through: bool = False) -> Weighing:
         Bengio et al. 2013.
     """
     return Hard(bool(sample), bool(straight_through))
+
+
+def _check_one_a_head(weighing: str, name: str, number: float | Tensor | None, sizes: Sizes) -> None:
+    if isinstance(number, Tensor) and number.ndim and number.shape != (sizes.heads,):
+        raise ShapeError(
+            f"{weighing}: expected one {name}, or {sizes.heads}, one a head; got {tuple(number.shape)}"
+        )
 
 
 def _number(weighing: str, name: str, number: Any) -> Any:

@@ -29,7 +29,7 @@ class Band(Mask):
 
     def allowed(self, grid: Grid) -> Tensor:
         """Compare each key's place with its query's."""
-        place = grid.query + _offset(self.align, grid.sizes)
+        place = grid.query + offset(self.align, grid.sizes)
         inside = [] if self.ahead is None else [grid.key <= place + self.ahead]
         inside += [] if self.back is None else [grid.key >= place - self.back]
         return inside[0] & inside[1] if len(inside) == 2 else inside[0]
@@ -73,7 +73,7 @@ class Every(Mask):
 
     def allowed(self, grid: Grid) -> Tensor:
         """Compare what the two places leave when divided by the stride."""
-        place = grid.query + _offset(self.align, grid.sizes)
+        place = grid.query + offset(self.align, grid.sizes)
         return grid.key % self.stride == place % self.stride
 
     def bounds(self, blocks: Blocks) -> Bounds:
@@ -179,15 +179,16 @@ def aligned(align: Align) -> Align:
     return align
 
 
-def _offset(align: Align, sizes: Sizes) -> int:
+def offset(align: Align, sizes: Sizes) -> int:
+    """Return at which key the first query stands."""
     return sizes.keys - sizes.queries if align == "last" else 0
 
 
 def _gaps(blocks: Blocks, align: Align) -> tuple[Tensor, Tensor]:
     """Return the smallest and the largest key place minus query place in each block."""
-    offset = _offset(align, blocks.sizes)
-    least = blocks.key_start - (blocks.query_stop - 1 + offset)
-    return least, (blocks.key_stop - 1) - (blocks.query_start + offset)
+    first = offset(align, blocks.sizes)
+    least = blocks.key_start - (blocks.query_stop - 1 + first)
+    return least, (blocks.key_stop - 1) - (blocks.query_start + first)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

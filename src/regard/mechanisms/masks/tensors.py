@@ -8,7 +8,7 @@ from torch import Tensor
 from regard.errors import MaskError
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.rule import Mask
-from regard.shapes import Sizes
+from regard.shapes import Sizes, broadcasts
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,7 @@ class TensorMask(Mask):
     def check(self, sizes: Sizes) -> None:
         """Expect a shape that broadcasts to (B, H, Nq, Nk)."""
         wanted = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
-        shape = (1,) * (4 - self.tensor.ndim) + tuple(self.tensor.shape)
-        if any(have not in (1, want) for have, want in zip(shape, wanted, strict=True)):
+        if not broadcasts(self.tensor.shape, wanted):
             raise MaskError(
                 f"mask tensor: expected a shape that broadcasts to (B, H, Nq, Nk) = {wanted};"
                 f" got {tuple(self.tensor.shape)}"
