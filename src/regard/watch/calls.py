@@ -1,6 +1,6 @@
 """One attention call as it was seen, and its translation into a problem that can be observed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,22 @@ class Call:
         lse: (B, H, Nq), or None where the kernel did not give it.
         engine: what computed it, for people.
         dropout: the probability with which weights were dropped; observed are the weights before.
+        output: what came out, as it stands in the graph, for its gradient; None where it is not at hand.
+        fold: takes a tensor of the output's shape to (B, H, Nq, Dv).
     """
 
     problem: Problem
     lse: Tensor | None
     engine: str
     dropout: float
+    output: Tensor | None = None
+    fold: Callable[[Tensor], Tensor] | None = None
+
+    def folded(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of the output's shape as (B, H, Nq, Dv)."""
+        sizes = self.problem.sizes
+        tensor = tensor if self.fold is None else self.fold(tensor)
+        return tensor.reshape(sizes.batch, sizes.heads, sizes.queries, sizes.value_width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +73,13 @@ def unreadable(tensors: Iterable[Tensor]) -> str | None:
     return None
 
 
-def translate(given: Arguments, caught: Caught | None) -> Call:
+def translate(given: Arguments, caught: Caught | None, output: Tensor) -> Call:
     """Return a call of torch's attention as a problem with four axes.
 
     Args:
         given: the arguments of the call.
         caught: the fused operator that it took, or None where torch used plain operations.
+        output: what it returned.
     """
     tensors = _broadcast(
         [_as_computed(t.detach()) for t in (given.query, given.key, given.value)], given.enable_gqa
@@ -83,6 +94,7 @@ def translate(given: Arguments, caught: Caught | None) -> Call:
         lse=None if caught is None or caught.lse is None else caught.lse.detach(),
         engine="math" if caught is None else caught.name,
         dropout=given.dropout_p,
+        output=output,
     )
 
 

@@ -89,7 +89,7 @@ class _Seam(TorchFunctionMode):
         output, caught = run_caught(lambda: func(*args, **kwargs))
         given = Arguments.bound(args, kwargs)
         tensors = [given.query, given.key, given.value, *([] if given.attn_mask is None else [given.attn_mask])]
-        self._tell(tensors, lambda: translate(given, caught))
+        self._tell(tensors, lambda: translate(given, caught, output))
         return output
 
     def _whole_layer(self, name: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -110,7 +110,7 @@ class _Seam(TorchFunctionMode):
         def call() -> Call:
             if not problem.is_softmax:
                 raise WantError(f"its weights are no softmax but {problem.mechanism.weighing.kind}")
-            return Call(problem, lse, announcement.engine, problem.mechanism.dropout)
+            return Call(problem, lse, announcement.engine, problem.mechanism.dropout, announcement.computed.output)
 
         self._tell([problem.query, problem.key, problem.value], call)
 

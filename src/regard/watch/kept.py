@@ -32,6 +32,17 @@ class TopKeys:
     weights: Float[Tensor, "B H Nq k"]
 
 
+@dataclass(eq=False)
+class Gradient:
+    """Where the gradient of a call's output stands, once the backward pass has come by.
+
+    Attributes:
+        output: (B, H, Nq, Dv), or None before.
+    """
+
+    output: Float[Tensor, "B H Nq Dv"] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Kept:
     """A copy of a call's queries and keys, and its log-sum-exp.
@@ -39,24 +50,41 @@ class Kept:
     Attributes:
         problem: the call; its tensors are copies, so that caches written in place do not change it.
         lse: (B, H, Nq).
+        has_values: whether the values are there; if not, only their shape is.
+        gradient: where the gradient of the output goes once it is computed, if it was asked for.
     """
 
     problem: Problem
     lse: Float[Tensor, "B H Nq"]
+    has_values: bool = False
+    gradient: "Gradient | None" = None
 
     @classmethod
-    def of(cls, problem: Problem, lse: Tensor, copy_mask: Callable[[Tensor], Tensor] = torch.clone) -> "Kept":
-        """Copy what is needed of a call; values are not, only their shape stays.
+    def of(
+        cls,
+        problem: Problem,
+        lse: Tensor,
+        copy_mask: Callable[[Tensor], Tensor] = torch.clone,
+        *,
+        values: bool = False,
+        gradient: "Gradient | None" = None,
+    ) -> "Kept":
+        """Copy what is needed of a call.
 
         Args:
             problem: the call.
             lse: (B, H, Nq).
             copy_mask: how to copy a tensor that the mechanism holds; calls often share one.
+            values: whether to copy the values too, and not only their shape.
+            gradient: where the gradient of the output will go, if it was asked for.
         """
-        value = problem.value.new_empty(()).expand(problem.value.shape)
+        value = (
+            problem.value.detach().clone() if values else problem.value.new_empty(()).expand(problem.value.shape)
+        )
         mechanism = with_tensors(problem.mechanism, lambda tensor: copy_mask(tensor.detach()))
         query, key = (t.clone(memory_format=torch.contiguous_format) for t in (problem.query, problem.key))
-        return cls(replace(problem, query=query, key=key, value=value, mechanism=mechanism), lse.clone())
+        copied = replace(problem, query=query, key=key, value=value, mechanism=mechanism)
+        return cls(copied, lse.clone(), values, gradient)
 
     @torch.no_grad()
     def rows(self, queries: Int[Tensor, " n"]) -> Float[Tensor, "B H n Nk"]:

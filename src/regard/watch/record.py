@@ -13,12 +13,15 @@ from regard.engines.statistics import STATISTICS
 from regard.errors import UnknownSiteError
 from regard.watch.calls import Call
 from regard.watch.coverage import Coverage, cover
-from regard.watch.kept import Kept, can_be_copied
+from regard.watch.kept import Gradient, Kept, can_be_copied
 from regard.watch.relation import first_place, relation
 from regard.watch.site import Site
 
 # Without `want`, queries and keys are kept for calls of at most this many positions.
 KEEP_LENGTH = 2048
+
+# What is kept when asked for: queries and keys; values too; the gradient of the output too.
+KEEPING = frozenset(("rows", "values", "gradients"))
 
 
 class Record:
@@ -100,7 +103,7 @@ class Record:
         lse = log_sum_exp(problem) if call.lse is None else call.lse
         keep = self._keeps(max(problem.sizes.queries, problem.sizes.keys))
         kept = Kept(problem, lse)
-        wanted = STATISTICS if self._want is None else self._want - {"rows"}
+        wanted = STATISTICS if self._want is None else self._want - KEEPING
         kind = relation(path, modules, problem)
         statistics = observe(problem, lse, wanted, cells=self._cells)
         start = first_place(kind, problem)
@@ -119,9 +122,23 @@ class Record:
             dtype=problem.query.dtype,
             statistics=statistics,
             masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
-            kept=Kept.of(problem, lse, self._copy_mask) if keep and can_be_copied(problem) else None,
+            kept=self._kept(call, lse) if keep and can_be_copied(problem) else None,
             cells=self._cells,
         )
+
+    def _kept(self, call: Call, lse: Tensor) -> Kept:
+        """Return a copy of what was asked for, and see to it that the gradient of the output finds its place."""
+        asked = self._want or frozenset()
+        gradient = Gradient() if "gradients" in asked else None
+        output = call.output
+        if gradient is not None and output is not None and output.requires_grad:
+
+            def take(d_output: Tensor) -> None:
+                gradient.output = call.folded(d_output.detach()).clone()
+
+            output.register_hook(take)
+        values = bool(asked & {"values", "gradients"})
+        return Kept.of(call.problem, lse, self._copy_mask, values=values, gradient=gradient)
 
     def _copy_mask(self, tensor: Tensor) -> Tensor:
         """Return a copy, the last one if it still says the same: the layers of a model share one mask."""
@@ -136,7 +153,7 @@ class Record:
         return last
 
     def _keeps(self, length: int) -> bool:
-        return length <= KEEP_LENGTH if self._want is None else "rows" in self._want
+        return length <= KEEP_LENGTH if self._want is None else bool(self._want & KEEPING)
 
 
 def _within(keys: Tensor, count: int, like: Tensor) -> Tensor:

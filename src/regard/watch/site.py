@@ -147,6 +147,28 @@ class Site:
             )
         return self._kept("joined").joined(queries, keys)
 
+    @property
+    def values(self) -> Tensor:
+        """Values (B, G, Nk, Dv), where they were kept."""
+        kept = self._kept("values")
+        return self._have("values", kept.problem.value if kept.has_values else None)
+
+    @property
+    def gradient(self) -> Tensor:
+        """Gradient (B, H, Nq, Dv) of the call's output, where it was kept and a backward pass has come by.
+
+        Raises:
+            NotKeptError: it was not asked for.
+            WatchError: no backward pass has reached the call.
+        """
+        holder = self._have("gradients", self._kept("gradients").gradient)
+        if holder.output is None:
+            raise WatchError(
+                f"gradients: none has reached {self.name or 'this site'}. Run the model with gradients enabled, its"
+                " fused fast path and checkpointing off, and call backward() on what came out"
+            )
+        return holder.output
+
     def visible(self) -> Tensor:
         """Return how many keys each query may see, (B, H, Nq)."""
         return self._kept("visible").visible()

@@ -10,7 +10,7 @@ from regard.engines.observe import CELLS
 from regard.engines.statistics import STATISTICS, check_want
 from regard.errors import ShapeError, WatchError
 from regard.watch.intercept import intercepting
-from regard.watch.record import Record
+from regard.watch.record import KEEPING, Record
 from regard.watch.site import Site
 
 
@@ -31,8 +31,9 @@ def watch(
     Args:
         model: whose calls; default: all calls made in the block.
         want: names out of "entropy", "received", "received_max", "distance", "first", "map", and "rows", which
-            keeps a copy of queries and keys, so that any weight can be had later. Default: all, with "rows"
-            for calls of at most 2,048 positions.
+            keeps a copy of queries and keys, so that any weight can be had later; "values" keeps values too, and
+            "gradients" the gradient of each call's output as well, once a backward pass has come by. Default: all
+            statistics, with "rows" for calls of at most 2,048 positions.
         cells: maps have at most this many rows and columns.
         sets: named sets of key positions, whose mass is kept as `site.mass(name)`; positions that a call does
             not have do not count.
@@ -48,7 +49,7 @@ def watch(
     _refuse_compiled(paths)
     if cells < 1:
         raise ShapeError(f"cells: expected at least 1; got {cells}")
-    wanted = None if want is None else check_want(want, (*STATISTICS, "rows"))
+    wanted = None if want is None else check_want(want, (*STATISTICS, *KEEPING))
     named = {name: torch.as_tensor(keys, dtype=torch.long).reshape(-1) for name, keys in (sets or {}).items()}
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
