@@ -33,6 +33,10 @@ class NotKeptError(WatchError, LookupError):
     """A statistic was asked of a record that did not keep what it takes."""
 
 
+class ChangeError(RegardError, ValueError):
+    """A change of a model's attention has no meaning, or cannot be made where it was asked for."""
+
+
 class ReportError(RegardError, ValueError):
     """A report cannot be made or written as asked."""
 

@@ -1,7 +1,7 @@
 """One attention call as it was seen, and its translation into a problem that can be observed."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Full, Mask, causal
+from regard.mechanisms.masks import Full, causal
 from regard.mechanisms.masks.tensors import TensorMask
 
 
@@ -73,25 +73,42 @@ def unreadable(tensors: Iterable[Tensor]) -> str | None:
     return None
 
 
-def translate(given: Arguments, caught: Caught | None, output: Tensor) -> Call:
-    """Return a call of torch's attention as a problem with four axes.
+def standard(given: Arguments, unpacked: tuple[int, int] | None = None) -> Arguments:
+    """Return the arguments with four axes each, keys and values alike in their leading ones.
 
     Args:
         given: the arguments of the call.
+        unpacked: heads and queries as the model means them, where it calls with the heads of a group as queries.
+    """
+    tensors = _broadcast([given.query, given.key, given.value], given.enable_gqa)
+    mask = given.attn_mask
+    if mask is not None and tensors[0].ndim != 4:
+        mask = mask.reshape((1,) * (tensors[0].ndim - mask.ndim) + tuple(mask.shape))
+        mask = _four_axes(mask.expand(*tensors[0].shape[:-2], *mask.shape[-2:]))
+    query, key, value = (_four_axes(t) for t in tensors)
+    if unpacked is not None and tuple(query.shape[1:3]) != unpacked:
+        heads, queries = unpacked
+        if mask is not None and mask.ndim == 4 and mask.shape[1] > 1:
+            mask = mask.expand(-1, -1, query.shape[2], -1).reshape(mask.shape[0], heads, queries, -1)
+        query = query.reshape(query.shape[0], heads, queries, -1)
+    return replace(given, query=query, key=key, value=value, attn_mask=mask, enable_gqa=True)
+
+
+def translate(given: Arguments, caught: Caught | None, output: Tensor | None) -> Call:
+    """Return a call of torch's attention as a problem.
+
+    Args:
+        given: the arguments of the call, standardised.
         caught: the fused operator that it took, or None where torch used plain operations.
         output: what it returned.
     """
-    tensors = _broadcast(
-        [_as_computed(t.detach()) for t in (given.query, given.key, given.value)], given.enable_gqa
-    )
-    mask = Full() if given.attn_mask is None else _mask(_as_computed(given.attn_mask.detach()), tensors[0])
-    if given.is_causal:
-        mask = causal() & mask
-    query, key, value = (_four_axes(t) for t in tensors)
-    problem = Problem(query, key, value, Attention(mask=mask, scale=given.scale))
+    query, key, value = (_as_computed(t.detach()) for t in (given.query, given.key, given.value))
+    mask = Full() if given.attn_mask is None else TensorMask(_as_computed(given.attn_mask.detach()))
+    mask = causal() & mask if given.is_causal else mask
+    lse = None if caught is None or caught.lse is None else caught.lse.detach()
     return Call(
-        problem=problem,
-        lse=None if caught is None or caught.lse is None else caught.lse.detach(),
+        problem=Problem(query, key, value, Attention(mask=mask, scale=given.scale)),
+        lse=None if lse is None else lse.reshape(query.shape[:3]),
         engine="math" if caught is None else caught.name,
         dropout=given.dropout_p,
         output=output,
@@ -111,14 +128,6 @@ def _broadcast(tensors: list[Tensor], grouped: bool) -> list[Tensor]:
     fixed = 3 if grouped else 2
     lead = torch.broadcast_shapes(*(t.shape[:-fixed] for t in tensors))
     return [t.expand(*lead, *t.shape[-fixed:]) for t in tensors]
-
-
-def _mask(tensor: Tensor, query: Tensor) -> Mask:
-    """Return a mask tensor with its leading axes folded as those of the queries are."""
-    if query.ndim == 4:
-        return TensorMask(tensor)
-    tensor = tensor.reshape((1,) * (query.ndim - tensor.ndim) + tuple(tensor.shape))
-    return TensorMask(_four_axes(tensor.expand(*query.shape[:-2], *tensor.shape[-2:])))
 
 
 def _four_axes(tensor: Tensor) -> Tensor:

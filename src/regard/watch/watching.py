@@ -4,14 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
-
 from regard.engines.observe import CELLS
 from regard.engines.statistics import STATISTICS, check_want
 from regard.errors import ShapeError, WatchError
-from regard.watch.intercept import intercepting
 from regard.watch.record import KEEPING, Record
+from regard.watch.seams.seam import intercepting
 from regard.watch.site import Site
+from torch import Tensor, nn
 
 
 @contextmanager

@@ -1,0 +1,397 @@
+"""One thread's seam: whatever way a model calls attention, here the call is changed, run and told to who watches.
+
+A function mode sees torch's functions however a model came by them. Its mere presence would turn off the fast path
+of torch's own attention modules, and so change the output; while one of those is at work the mode steps aside, and
+their calls are seen through the names by which torch itself calls them. Modules are followed by global hooks, so that
+no module of the model is touched.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from threading import get_ident
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._python_dispatch import _disable_current_modes
+
+from regard.attend import Announcement, is_running, listening
+from regard.engines.contract import Problem
+from regard.errors import RegardError, WantError
+from regard.watch.calls import Call, unreadable
+from regard.watch.seams.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
+from regard.watch.seams.functions import FUNCTIONS, Function, FunctionCall
+from regard.watch.seams.hugging_face import InterfaceCall, family
+from regard.watch.seams.live import Edit, Live, run_edited
+from regard.watch.seams.names import Names, Replacement, references
+from regard.watch.seams.torch_call import TorchCall
+from regard.watch.seams.written_out import Follower
+
+_OWN_ATTENTION = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
+
+
+class Sink(Protocol):
+    """What is told of calls; modules at work are given outermost first."""
+
+    def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
+        """Take in a call."""
+        ...
+
+    def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
+        """Take in that a call could not be looked into."""
+        ...
+
+    def entered(self, module: nn.Module) -> None:
+        """Take in that a module's forward was entered."""
+        ...
+
+
+class Changer(Protocol):
+    """What changes calls; modules at work are given outermost first."""
+
+    def edits(self, modules: tuple[nn.Module, ...], problem: Problem) -> Sequence[Edit]:
+        """Return what is to be changed in a call."""
+        ...
+
+
+class _Seam(TorchFunctionMode):
+    """One thread's seam, shared by all who watch or change in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users = 0
+        self.sinks: list[Sink] = []
+        self.changers: list[Changer] = []
+        self._modules: list[nn.Module] = []
+        self._aside: ExitStack | None = None
+        self._thread = get_ident()
+        self._follower = Follower()
+        self._unpacked: tuple[int, int] | None = None
+        self._inside = False
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Install the mode, the hooks and the names; take them away at the end, whatever happens."""
+        with ExitStack() as stack:
+            for handle in (
+                hooks.register_module_forward_pre_hook(self._enter_module),
+                hooks.register_module_forward_hook(self._leave_module, always_call=True),
+            ):
+                stack.callback(handle.remove)
+            stack.enter_context(listening(self._announced))
+            stack.enter_context(_library_names.replaced())
+            stack.enter_context(self)
+            # An interrupt can pass by the hooks that would end this.
+            stack.callback(self._come_back)
+            yield
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run every function as it is; look at attention."""
+        kwargs = kwargs or {}
+        if torch.compiler.is_compiling():
+            return func(*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            return self.attention(func, args, kwargs)
+        if func is F.multi_head_attention_forward:
+            with self._by_name():
+                return func(*args, **kwargs)
+        return self.function(func, args, kwargs)
+
+    def attention(self, func: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Run torch's attention function."""
+        if self._looks_away():
+            return func(*args, **kwargs)
+        output: Tensor = self.live(TorchCall.of(func, args, kwargs, self._unpacked))
+        return output
+
+    def function(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function of torch that may be part of attention written out."""
+        call = self._follower.function(func, args, kwargs)
+        if call is not None and not self._looks_away():
+            return self.live(replace(call, module=self._modules[-1] if self._modules else None))
+        result = func(*args, **kwargs)
+        if self._follower.concerns(func) and not self._looks_away():
+            self._follower.follow(func, args, kwargs, result)
+        return result
+
+    def interface(
+        self, implementation: str, func: Callable[..., Any], module: nn.Module, *args: Any, **kw: Any
+    ) -> Any:
+        """Run an implementation of Hugging Face's attention interface."""
+        if self._looks_away():
+            return func(module, *args, **kw)
+        if family(implementation) in ("flash", "flex"):
+            query, key, value, mask = (*args, kw.pop("attention_mask", None))[:4]
+            return self.live(InterfaceCall(implementation, func, module, query, key, value, mask, kw))
+        before, self._unpacked = self._unpacked, (args[0].shape[1], args[0].shape[2]) if args else None
+        try:
+            return func(module, *args, **kw)
+        finally:
+            self._unpacked = before
+
+    def library(
+        self, kind: Function, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run an attention function of another library."""
+        return func(*args, **kwargs) if self._looks_away() else self.live(FunctionCall.of(kind, func, args, kwargs))
+
+    def live(self, live: Live) -> Any:
+        """Run a call with the edits that it gets, and tell the sinks of it."""
+        modules = tuple(self._modules)
+        edits = self._edits(modules, live)
+        before, self._inside = self._inside, True
+        try:
+            with ExitStack() as stack:
+                if _get_current_function_mode_stack() == [self]:
+                    stack.enter_context(_popped(self))
+                result = run_edited(live, edits)
+        finally:
+            self._inside = before
+        self._tell(modules, live.tensors, lambda: live.seen(result, edits))
+        return result
+
+    def whole_layer(self, name: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Run one of torch's whole-layer operators and tell the sinks of the attention inside."""
+        results = func(*args)
+        # The operator of a layer passes over the module that would have made the call.
+        layer = self._modules[-1] if self._modules else None
+        inner = (layer.self_attn,) if isinstance(layer, nn.TransformerEncoderLayer) else ()
+        self._tell((*self._modules, *inner), args[:1], lambda: fast_path_call(name, args))
+        return results
+
+    def _announced(self, announcement: Announcement) -> None:
+        """Tell the sinks of a call of `regard.attend`."""
+        if _in_backward() or get_ident() != self._thread:
+            return
+        problem, computed = announcement.problem, announcement.computed
+
+        def call() -> Call:
+            if not problem.is_softmax:
+                raise WantError(f"its weights are no softmax but {problem.mechanism.weighing.kind}")
+            dropout = problem.mechanism.dropout
+            return Call(problem, computed.lse, announcement.engine, dropout, computed.output)
+
+        self._tell(tuple(self._modules), [problem.query, problem.key, problem.value], call)
+
+    def _looks_away(self) -> bool:
+        """Whether what runs now is no call of its own: inside another call, a backward pass, or another thread."""
+        return self._inside or is_running() or _in_backward() or get_ident() != self._thread
+
+    def _edits(self, modules: tuple[nn.Module, ...], live: Live) -> list[Edit]:
+        if not self.changers or unreadable(live.tensors) is not None:
+            return []
+        with ExitStack() as stack:
+            _undisturbed(stack)
+            problem = live.problem()
+        return [edit for changer in self.changers for edit in changer.edits(modules, problem)]
+
+    def _tell(self, modules: tuple[nn.Module, ...], tensors: Sequence[Tensor], make: Callable[[], Call]) -> None:
+        """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
+        if not self.sinks:
+            return
+        call = None
+        with ExitStack() as stack:
+            _undisturbed(stack)
+            if (reason := unreadable(tensors)) is None:
+                try:
+                    call = make()
+                except RegardError as error:
+                    reason = f"it is none that regard can express: {error}"
+            if call is None:
+                for sink in self.sinks:
+                    sink.missed(modules, str(reason))
+                return
+            stack.enter_context(torch.autocast(tensors[0].device.type, enabled=False))
+            for sink in self.sinks:
+                sink.call(modules, call)
+
+    def _enter_module(self, module: nn.Module, inputs: Any) -> None:
+        if torch.compiler.is_compiling() or get_ident() != self._thread:
+            return
+        self._modules.append(module)
+        for sink in self.sinks:
+            sink.entered(module)
+        # A changed call must not take the fast path, so there the mode stays.
+        if not isinstance(module, _OWN_ATTENTION) or self._aside is not None or self.changers:
+            return
+        if _get_current_function_mode_stack() == [self]:
+            self._aside = ExitStack()
+            self._aside.enter_context(_popped(self))
+            self._aside.enter_context(self._by_name())
+
+    def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if torch.compiler.is_compiling() or get_ident() != self._thread or module not in self._modules:
+            return
+        while self._modules.pop() is not module:
+            pass
+        if not any(isinstance(outer, _OWN_ATTENTION) for outer in self._modules):
+            self._come_back()
+
+    def _come_back(self) -> None:
+        """Be the mode again, after having stepped aside."""
+        if self._aside is not None:
+            self._aside.close()
+            self._aside = None
+
+    @contextmanager
+    def _by_name(self) -> Iterator[None]:
+        """See calls through the names by which torch's own modules call attention."""
+        with _torch_names.replaced():
+            before, _thread.by_name = _thread.by_name, self
+            try:
+                yield
+            finally:
+                _thread.by_name = before
+
+
+class _Thread(threading.local):
+    """What a thread has open: its seam, and the seam that sees calls by name at the moment."""
+
+    seam: _Seam | None = None
+    opened: ExitStack
+    by_name: _Seam | None = None
+
+
+_thread = _Thread()
+
+
+def _by_torch() -> Iterator[Replacement]:
+    """The names by which torch's own modules call attention, or write it out."""
+
+    def led(func: Any, way: Callable[[_Seam, Any, tuple[Any, ...], dict[str, Any]], Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seam = _thread.by_name
+            return func(*args, **kwargs) if seam is None else way(seam, func, args, kwargs)
+
+        return call
+
+    yield F, "scaled_dot_product_attention", led(F.scaled_dot_product_attention, _Seam.attention)
+    for owner, name in ((F, "softmax"), (F, "dropout"), (torch, "bmm")):
+        yield owner, name, led(getattr(owner, name), _Seam.function)
+    for name in (ENCODER_LAYER, MULTIHEAD):
+
+        def whole(seam: _Seam, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str = name) -> Any:
+            return seam.whole_layer(name, func, args)
+
+        yield torch, name, led(getattr(torch, name), whole)
+
+
+def _by_libraries() -> Iterator[Replacement]:
+    """The names by which models call Hugging Face's interface and attention functions of other libraries."""
+    utils = sys.modules.get("transformers.modeling_utils")
+    interface = getattr(utils, "AttentionInterface", None)
+    if interface is not None:
+        find = interface.get_interface
+
+        def get_interface(self: Any, implementation: str, default: Any) -> Any:
+            func, seam = find(self, implementation, default), _thread.seam
+            if seam is None or implementation is None:
+                return func
+            return lambda module, *args, **kw: seam.interface(implementation, func, module, *args, **kw)
+
+        yield interface, "get_interface", get_interface
+    for kind in FUNCTIONS:
+        function = kind.loaded
+        for owner, name in references(function, _places(kind)) if function is not None else ():
+            yield owner, name, _led_to(kind, getattr(owner, name))
+
+
+def _led_to(kind: Function, func: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that leads calls of a library's function through the thread's seam."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        seam = _thread.seam
+        return func(*args, **kwargs) if seam is None else seam.library(kind, func, args, kwargs)
+
+    return call
+
+
+def _places(kind: Function) -> list[str]:
+    """Return the modules in which a library's function may stand: its own, and those that define nn.Modules."""
+    owners = {cls.__module__ for cls in _subclasses(nn.Module)}
+    return [kind.module, *sorted(owner for owner in owners if not owner.startswith(("torch.", "transformers.")))]
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    waiting, seen = [cls], {cls}
+    while waiting:
+        for each in type.__subclasses__(waiting.pop()):
+            if each not in seen:
+                seen.add(each)
+                waiting.append(each)
+                yield each
+
+
+_torch_names, _library_names = Names(_by_torch), Names(_by_libraries)
+
+
+@contextmanager
+def _popped(mode: TorchFunctionMode) -> Iterator[None]:
+    """Take the mode, which stands alone, off the stack for a while."""
+    mode.__exit__(None, None, None)
+    try:
+        yield
+    finally:
+        mode.__enter__()
+
+
+def _undisturbed(stack: ExitStack) -> None:
+    """Turn every mode and gradient recording off."""
+    stack.enter_context(torch._C.DisableTorchFunction())
+    stack.enter_context(_disable_current_modes())
+    # The order matters: leaving inference mode turns gradients on.
+    stack.enter_context(torch.inference_mode(False))
+    stack.enter_context(torch.no_grad())
+
+
+def _in_backward() -> bool:
+    """Whether the backward pass runs, in which checkpointed modules run a second time."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+@contextmanager
+def intercepting(sink: Sink) -> Iterator[None]:
+    """Within the block, tell the sink of every attention call of this thread."""
+    with _opened() as seam, _member(seam.sinks, sink):
+        yield
+
+
+@contextmanager
+def editing(changer: Changer) -> Iterator[None]:
+    """Within the block, let the changer change every attention call of this thread."""
+    with _opened() as seam, _member(seam.changers, changer):
+        yield
+
+
+@contextmanager
+def _member(members: list[Any], member: Any) -> Iterator[None]:
+    members.append(member)
+    try:
+        yield
+    finally:
+        members.remove(member)
+
+
+@contextmanager
+def _opened() -> Iterator[_Seam]:
+    """Share the thread's seam; whoever leaves last closes it, and blocks need not end in the order they began."""
+    if _thread.seam is None:
+        _thread.seam, _thread.opened = _Seam(), ExitStack()
+        _thread.opened.enter_context(_thread.seam.open())
+    seam = _thread.seam
+    seam.users += 1
+    try:
+        yield seam
+    finally:
+        seam.users -= 1
+        if not seam.users:
+            _thread.seam = None
+            _thread.opened.close()
