@@ -25,6 +25,12 @@ from regard.mechanisms.scores import additive, bilinear, cosine, dot
 from regard.mechanisms.weighing import entmax, hard, sigmoid, softmax, sparsemax, top_k
 from regard.reinforce import MovingBaseline, reinforce_loss
 from regard.reports.report import Report, report
+from regard.watch.chains.flow import flow, flow_bound
+from regard.watch.chains.head_mean import head_mean
+from regard.watch.chains.relevance import relevance
+from regard.watch.chains.rollout import rollout
+from regard.watch.chains.value_weighted import value_weighted
+from regard.watch.chains.who_read import who_read
 from regard.watch.record import Record
 from regard.watch.site import Site
 from regard.watch.watching import watch
@@ -50,9 +56,12 @@ __all__ = [
     "entmax",
     "explain",
     "fixed",
+    "flow",
+    "flow_bound",
     "full",
     "global_tokens",
     "hard",
+    "head_mean",
     "neighbourhood",
     "packed",
     "padding",
@@ -60,7 +69,9 @@ __all__ = [
     "random_blocks",
     "reinforce_loss",
     "relative_buckets",
+    "relevance",
     "report",
+    "rollout",
     "scaled_dot_product_attention",
     "sigmoid",
     "soft_cap",
@@ -68,6 +79,8 @@ __all__ = [
     "sparsemax",
     "strided",
     "top_k",
+    "value_weighted",
     "watch",
+    "who_read",
     "window",
 ]

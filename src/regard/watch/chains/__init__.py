@@ -1,0 +1,1 @@
+"""What several weights say together: products over layers and heads, streamed as vectors and never as matrices."""
