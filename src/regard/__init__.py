@@ -31,6 +31,10 @@ from regard.watch.chains.relevance import relevance
 from regard.watch.chains.rollout import rollout
 from regard.watch.chains.value_weighted import value_weighted
 from regard.watch.chains.who_read import who_read
+from regard.watch.faithfulness.measure import faithfulness
+from regard.watch.faithfulness.result import Faithfulness, Together, together
+from regard.watch.faithfulness.text_answer import text_answer
+from regard.watch.faithfulness.word_scores import word_scores
 from regard.watch.record import Record
 from regard.watch.site import Site
 from regard.watch.watching import watch
@@ -38,12 +42,14 @@ from regard.watch.watching import watch
 __all__ = [
     "Attended",
     "Attention",
+    "Faithfulness",
     "Mask",
     "MovingBaseline",
     "MultiheadAttention",
     "Record",
     "Report",
     "Site",
+    "Together",
     "additive",
     "alibi",
     "attend",
@@ -55,6 +61,7 @@ __all__ = [
     "dot",
     "entmax",
     "explain",
+    "faithfulness",
     "fixed",
     "flow",
     "flow_bound",
@@ -78,9 +85,12 @@ __all__ = [
     "softmax",
     "sparsemax",
     "strided",
+    "text_answer",
+    "together",
     "top_k",
     "value_weighted",
     "watch",
     "who_read",
     "window",
+    "word_scores",
 ]

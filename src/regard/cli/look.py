@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from regard.cli.check import Check
 from regard.cli.model import load
 from regard.cli.reading import read_and_watch
 from regard.cli.text import read_text
@@ -13,6 +14,8 @@ from regard.errors import InputError
 from regard.reports.report import format_of
 from regard.reports.terminal import STATISTICS, as_text
 from regard.reports.writing import check_writable
+from regard.watch.faithfulness.intervals import LEAST_DRAWS
+from regard.watch.faithfulness.variants import WAYS
 
 
 def look(
@@ -32,6 +35,12 @@ def look(
     by: Annotated[str, typer.Option(help=f"What colours the grid: {', '.join(STATISTICS)}.")] = STATISTICS[0],
     words: Annotated[bool, typer.Option("--words/--tokens", help="Join the tokens of a word, or not.")] = True,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Read at most this many tokens.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check: does removing what the map highlights change the answer?")
+    ] = False,
+    remove: Annotated[str, typer.Option(help=f"--check: how words are removed: {', '.join(WAYS)}.")] = WAYS[0],
+    draws: Annotated[int, typer.Option(min=LEAST_DRAWS, help="--check: how many random orders.")] = 79,
+    seed: Annotated[int, typer.Option(min=0, help="--check: what the random orders are drawn from.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the picture to this file; .svg and .pdf too.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the statistics to this file.")] = None,
@@ -40,14 +49,17 @@ def look(
     outputs = _outputs(html, png, json)
     if by not in STATISTICS:
         raise InputError(f"--by: expected one of {', '.join(STATISTICS)}; got {by!r}")
+    if remove not in WAYS:
+        raise InputError(f"--remove: expected one of {', '.join(WAYS)}; got {remove!r}")
     content = read_text(text, file)
+    checking = Check(remove, draws, seed) if check else None
     console, progress = Console(), Console(stderr=True)
     try:
         with progress.status("loading the model") as status:
             loaded = load(model)
             status.update("reading the text")
-            shown = read_and_watch(loaded, content, target, words, max_tokens, layer, head, status.update)
-        console.print(as_text(shown.title, shown.facts, shown.groups, shown.coverage, by))
+            shown = read_and_watch(loaded, content, target, words, max_tokens, layer, head, checking, status.update)
+        console.print(as_text(shown.title, shown.facts, shown.groups, shown.coverage, by, shown.check))
         for path in outputs:
             with progress.status(f"writing {path}"):
                 shown.save(path)

@@ -1,10 +1,12 @@
 """Reading a text with a model that is watched, and the report on it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from regard.cli.check import Check
 from regard.cli.model import TextModel, quiet
 from regard.cli.words import axis_of
 from regard.engines.statistics import STATISTICS
@@ -25,6 +27,7 @@ def read_and_watch(
     max_tokens: int | None,
     layer: int | None,
     head: int | None,
+    check: Check | None,
     say: Callable[[str], None],
 ) -> Report:
     """Run a model over a text and return the report on what its heads attended to.
@@ -37,6 +40,7 @@ def read_and_watch(
         max_tokens: how many tokens to read at most.
         layer: the layer to show first.
         head: the head to show first.
+        check: how to check the map that is shown first, if at all.
         say: told what is being done, for progress.
 
     Raises:
@@ -46,10 +50,11 @@ def read_and_watch(
     source, inputs = _encoded(loaded, text, whole_words, max_tokens)
     targets: Axis | None = None
     decoder: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
     with torch.no_grad():
         if loaded.has_encoder_and_decoder:
             say("writing the decoder's side")
-            targets, decoder = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
+            targets, decoder, labels = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
         elif target is not None:
             raise InputError(
                 f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder"
@@ -63,7 +68,7 @@ def read_and_watch(
         raise InputError(f"{loaded.name} shows no attention.\n{seen.coverage}")
     say("putting words together")
     facts = _facts(loaded, seen, source, targets)
-    return report(
+    shown = report(
         seen,
         source,
         target=targets,
@@ -72,6 +77,10 @@ def read_and_watch(
         layer=layer,
         head=head,
     )
+    if check is None:
+        return shown
+    found, statement = check.of(loaded, {**inputs, **decoder, **labels}, source, seen, shown.groups, say)
+    return replace(shown, facts=(*facts, statement), check=found)
 
 
 def _encoded(
@@ -111,8 +120,8 @@ def _encoded(
 
 def _decoder_side(
     loaded: TextModel, inputs: dict[str, Any], target: str | None, whole_words: bool, max_tokens: int | None
-) -> tuple[Axis, dict[str, Any]]:
-    """Return the words on the decoder's side, shifted right as in training, and the inputs for them."""
+) -> tuple[Axis, dict[str, Any], dict[str, Any]]:
+    """Return the words on the decoder's side, shifted right as in training, the inputs for them, and the labels."""
     if target is None:
         room = _GENERATED if loaded.positions is None else min(_GENERATED, max(1, loaded.positions - 2))
         with quiet():
@@ -128,7 +137,8 @@ def _decoder_side(
         raise InputError(f"{loaded.name} names no token that its decoder starts with (decoder_start_token_id)")
     ids = encoded["input_ids"]
     shifted = torch.cat([ids.new_full((1, 1), start), ids[:, :-1]], 1)
-    return _after_start(axis, str(loaded.tokenizer.convert_ids_to_tokens(start))), {"decoder_input_ids": shifted}
+    words = _after_start(axis, str(loaded.tokenizer.convert_ids_to_tokens(start)))
+    return words, {"decoder_input_ids": shifted}, {"labels": ids}
 
 
 def _after_start(axis: Axis, start: str) -> Axis:

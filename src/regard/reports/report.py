@@ -1,5 +1,7 @@
 """A report: what a record shows, as one value that saves itself in the format that a file name asks for."""
 
+import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,11 @@ from regard.reports.json import as_json
 from regard.reports.panels import Axis, GroupPanel
 from regard.reports.picture import as_picture
 from regard.reports.writing import write_whole
+from regard.watch.faithfulness.result import Faithfulness
 from regard.watch.record import Record
+
+# How many letters stand in a line on top of a picture.
+_LINE = 120
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -23,12 +29,14 @@ class Report:
         facts: short statements about model and text.
         groups: the heads, grouped by what attends to what.
         coverage: the receipt, as text.
+        check: what a check of the map found, if there was one; the facts say it in a sentence.
     """
 
     title: str
     facts: tuple[str, ...]
     groups: tuple[GroupPanel, ...]
     coverage: str
+    check: Faithfulness | None = None
 
     def __repr__(self) -> str:
         heads = sum(len(group.heads) for group in self.groups)
@@ -100,8 +108,13 @@ def _html(shown: Report, _: str) -> bytes:
 
 
 def _json(shown: Report, _: str) -> bytes:
-    return as_json(shown.title, shown.facts, shown.groups, shown.coverage).encode()
+    text = as_json(shown.title, shown.facts, shown.groups, shown.coverage)
+    if shown.check is not None:
+        content = json.loads(text) | {"check": shown.check.as_dict()}
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode()
 
 
 def _picture(shown: Report, kind: str) -> bytes:
-    return as_picture(shown.title, shown.groups, kind)
+    lines = [shown.title, *(textwrap.wrap(shown.facts[-1], _LINE) if shown.check is not None else ())]
+    return as_picture("\n".join(lines), shown.groups, kind)

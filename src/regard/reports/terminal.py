@@ -6,10 +6,13 @@ from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Group, RenderableType
 from rich.style import Style
+from rich.table import Table
 from rich.text import Text
 
 from regard.reports.colors import on_top, shade
 from regard.reports.panels import GroupPanel, HeadPanel, strongest_links
+from regard.watch.faithfulness.curves import METRICS
+from regard.watch.faithfulness.result import RANDOM, Faithfulness
 
 LETTERS = {
     "previous": "p",
@@ -23,6 +26,13 @@ LETTERS = {
 }
 # What the grid can be coloured by: all are shares from 0 to 1.
 STATISTICS = ("relative_entropy", "first", "separator", "previous", "same", "next", "local", "worth")
+# Hyphens, so that the table of a check fits into 80 columns.
+_HEADINGS = {
+    "comprehensiveness": "compre-\nhensive-\nness",
+    "sufficiency": "suffi-\nciency",
+    "deletion": "deletion",
+    "insertion": "inser-\ntion",
+}
 _HEADS_TO_READ = 3
 _LINKS = 5
 _MOST_STRIP_WORDS = 400
@@ -34,11 +44,14 @@ def as_text(
     groups: Sequence[GroupPanel],
     coverage: str,
     by: str = "relative_entropy",
+    check: Faithfulness | None = None,
 ) -> RenderableType:
     """Return what rich prints: the whole report."""
     parts: list[RenderableType] = [Text(title, style="bold"), *(Text(fact, style="dim") for fact in facts)]
     for group in groups:
         parts += [Text(), *_group(group, by)]
+    if check is not None:
+        parts += [Text(), *_check(check)]
     return Group(*parts, Text(), Text(coverage, style="dim"))
 
 
@@ -89,6 +102,25 @@ def _links(group: GroupPanel, head: HeadPanel) -> Text:
         for link in links
     ]
     return text.append("   ".join(shown) or "none")
+
+
+def _check(found: Faithfulness) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("explanation")
+    for metric in METRICS:
+        table.add_column(_HEADINGS[metric], justify="right")
+    table.add_column("better than random", justify="right", no_wrap=True)
+    for name in (*found.names, RANDOM):
+        gain = f"mean of {found.draws} orders" if name == RANDOM else str(found.gain(name))
+        table.add_row(name, *(f"{found.value(name, metric):.3f}" for metric in METRICS), gain)
+    return [
+        Text(
+            f"Check: {printable(found.about)} is {found.full:.3f} with all {found.units} {found.what} of the text,"
+            f" {found.empty:.3f} with none"
+        ),
+        table,
+        Text("better than random: by comprehensiveness, above 0, with its interval of 95 %", style="dim"),
+    ]
 
 
 def printable(word: str) -> str:

@@ -1,0 +1,1 @@
+"""Faithfulness: whether removing what an explanation highlights changes the answer more than removing at random."""
