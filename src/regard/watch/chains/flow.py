@@ -70,7 +70,7 @@ def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Pa
     Downward through the layers, what reaches token j is at most the sum over i of min(what reached i, A_ij), since
     each edge carries no more than its capacity, and each token passes on no more than reached it; nor can more than
     1 arrive, or more than the first layer's capacities towards a token together. With one or two layers this is the
-    maximum flow itself; with more it is at least that. `rollout` is a flow too, so it bounds it from below, loosely.
+    maximum flow itself; with more it is at least that. `rollout` is a flow too, and a loose lower bound.
 
     Args:
         seen: a record of one forward pass, or sites in call order, with rows kept; all of one stack of layers.
