@@ -25,6 +25,7 @@ from regard.mechanisms.scores import additive, bilinear, cosine, dot
 from regard.mechanisms.weighing import entmax, hard, sigmoid, softmax, sparsemax, top_k
 from regard.reinforce import MovingBaseline, reinforce_loss
 from regard.reports.report import Report, report
+from regard.reports.survey import write_survey
 from regard.watch.chains.flow import flow, flow_bound
 from regard.watch.chains.head_mean import head_mean
 from regard.watch.chains.relevance import relevance
@@ -37,6 +38,10 @@ from regard.watch.faithfulness.text_answer import text_answer
 from regard.watch.faithfulness.word_scores import word_scores
 from regard.watch.record import Record
 from regard.watch.site import Site
+from regard.watch.survey.comparing import compare_surveys
+from regard.watch.survey.findings import Survey
+from regard.watch.survey.running import survey
+from regard.watch.tally import Tally
 from regard.watch.watching import watch
 
 __all__ = [
@@ -49,12 +54,15 @@ __all__ = [
     "Record",
     "Report",
     "Site",
+    "Survey",
+    "Tally",
     "Together",
     "additive",
     "alibi",
     "attend",
     "bilinear",
     "causal",
+    "compare_surveys",
     "cosine",
     "dilated",
     "documents",
@@ -85,6 +93,7 @@ __all__ = [
     "softmax",
     "sparsemax",
     "strided",
+    "survey",
     "text_answer",
     "together",
     "top_k",
@@ -93,4 +102,5 @@ __all__ = [
     "who_read",
     "window",
     "word_scores",
+    "write_survey",
 ]

@@ -9,10 +9,12 @@ import typer
 from rich.console import Console
 
 from regard.cli.look import look
+from regard.cli.survey import survey
 from regard.errors import RegardError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(look)
+app.command()(survey)
 
 
 def _version(asked: bool) -> None:
