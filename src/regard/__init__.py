@@ -36,6 +36,11 @@ from regard.watch.faithfulness.measure import faithfulness
 from regard.watch.faithfulness.result import Faithfulness, Together, together
 from regard.watch.faithfulness.text_answer import text_answer
 from regard.watch.faithfulness.word_scores import word_scores
+from regard.watch.head_kinds import Head, head_kinds
+from regard.watch.heads.induction import induction
+from regard.watch.heads.probe import Probe
+from regard.watch.heads.retrieval import retrieval
+from regard.watch.heads.table import Heads, heads
 from regard.watch.record import Record
 from regard.watch.site import Site
 from regard.watch.survey.comparing import compare_surveys
@@ -48,9 +53,12 @@ __all__ = [
     "Attended",
     "Attention",
     "Faithfulness",
+    "Head",
+    "Heads",
     "Mask",
     "MovingBaseline",
     "MultiheadAttention",
+    "Probe",
     "Record",
     "Report",
     "Site",
@@ -76,7 +84,10 @@ __all__ = [
     "full",
     "global_tokens",
     "hard",
+    "head_kinds",
     "head_mean",
+    "heads",
+    "induction",
     "neighbourhood",
     "packed",
     "padding",
@@ -86,6 +97,7 @@ __all__ = [
     "relative_buckets",
     "relevance",
     "report",
+    "retrieval",
     "rollout",
     "scaled_dot_product_attention",
     "sigmoid",
