@@ -112,10 +112,10 @@ def _slope(model, answer, inputs, words, embeddings, unit, step=1e-3):
     for factor in (1 + step * own, 1 - step * own):
         rest = {key: value for key, value in inputs.items() if key not in ("input_ids", "labels")}
         logits = model(inputs_embeds=embeddings * factor, **rest).logits[0]
-        if answer.kind == "target":
+        if answer.reader.kind == "target":
             ends.append(logits.log_softmax(-1)[torch.arange(3), TARGET[0]].mean())
         else:
-            place = {"masked token": 4, "next token": -1}.get(answer.kind)
+            place = {"masked token": 4, "next token": -1}.get(answer.reader.kind)
             chosen = logits if place is None else logits[place]
             ends.append(chosen.softmax(-1)[answer.wanted])
     return (ends[0] - ends[1]) / (2 * step)
@@ -133,6 +133,15 @@ def test_of_an_embedding_it_is_how_far_its_direction_turns():
 
     jacobian = torch.autograd.functional.jacobian(direction, torch.ones(5, dtype=torch.float64))
     torch.testing.assert_close(answer.gradient_times_input(), jacobian.norm(dim=0), rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("encoder", None), ("classifier", 0), ("gpt2 classifier", 7), ("gpt2", 7), ("masked", 4), ("t5", None)],
+)
+def test_the_answer_is_read_at_a_place(name, place):
+    inputs, words = inputs_of(name)
+    assert regard.text_answer(build(name), TOKENIZER, inputs, words).place == place
 
 
 @torch.no_grad()
@@ -156,7 +165,7 @@ def test_words_are_scored_by_the_weights_of_the_record():
         "head shown": dense[1][2].sum(0),
         "all heads": torch.stack(dense).mean((0, 1)).sum(0),
         "rollout": regard.rollout(seen, [0])[0, 0].double(),
-        "answer's place": dense[-1][:, 0].mean(0),
+        "last layer": dense[-1][:, 0].mean(0),
     }
     for name, weights in expected.items():
         by_word = torch.stack([weights[words == unit].sum() for unit in range(5)])

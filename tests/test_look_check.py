@@ -72,6 +72,17 @@ def test_an_encoder_decoder_answers_with_its_target(run, tiny):
     assert "the target (mean log-probability of its tokens)" in " ".join(out.split())
 
 
+def test_an_interrupted_check_leaves_nothing(run, tiny, tmp_path, monkeypatch):
+    def interrupted(*_, progress, **__):
+        progress(1, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regard.cli.check.faithfulness", interrupted)
+    code, _, err = run("look", SENTENCE, "--model", tiny("llama"), "--check", "--json", "a.json")
+    assert (code, list(tmp_path.iterdir())) == (130, [])
+    assert "interrupted" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.errors import ShapeError, WatchError
+from regard.watch.faithfulness.reader import Reader, reader_of
 from regard.watch.faithfulness.variants import Variants, Words, filler_for
 
 # How many tokens of padded variants go through the model at once; logits of each over the vocabulary are large.
 _TOKENS = 4096
-# By what share a word's embeddings are made longer and shorter to see where the text's embedding goes.
+# By what share a word's embeddings are made longer and shorter to see where the text's embedding turns.
 _NUDGE = 1e-2
 
 
@@ -22,19 +23,20 @@ class TextAnswer:
     """A model's answer to one text, as a function of which words stay: `answer(keep)` for `faithfulness`.
 
     Attributes:
-        kind: "embedding" (cosine with the full text's mean over tokens), "class", "next token", "masked token"
-            (probability of what is predicted for the full text), or "target" (log-probability a token of it).
+        reader: the model; its kind is "embedding" (cosine with the full text's mean over tokens), "class",
+            "next token" or "masked token" (probability of what is predicted for the full text), or "target"
+            (log-probability of it, mean over its tokens).
+        words: the text.
+        wanted: the full text's embedding, the number of the class or token, or the target's tokens.
         about: the answer in words.
         place: the token of the text from whose position the answer is read; None where there is no single one.
     """
 
-    kind: str
+    reader: Reader
+    words: Words
+    wanted: Tensor
     about: str
     place: int | None
-    model: Any
-    words: Words
-    extra: dict[str, Tensor]
-    wanted: Tensor
 
     @property
     def units(self) -> int:
@@ -49,13 +51,13 @@ class TextAnswer:
     def position(self) -> Tensor:
         """Return scores (units,) that know nothing but where words stand.
 
-        Where the answer is read at one place, the nearest words come first; else the first ones do.
+        Where a token is predicted, the words nearest to it come first; else the first ones do.
         """
         at = torch.arange(len(self.words.words), device=self.words.words.device, dtype=torch.float)
         centre = self._by_word(at) / self._by_word(torch.ones_like(at))
-        near = self.kind in ("next token", "masked token")
-        at_place = at[-1] if self.words.place is None else at[self.words.place]
-        return -(centre - at_place).abs() if near else -centre
+        if self.reader.kind not in ("next token", "masked token"):
+            return -centre
+        return -(centre - at[-1 if self.words.place is None else self.words.place]).abs()
 
     def gradient_times_input(self) -> Tensor:
         """Return scores (units,): the gradient of the answer by the input embeddings, times these, by word.
@@ -66,9 +68,9 @@ class TextAnswer:
 
         Source: Simonyan et al. 2013; Shrikumar et al. 2016 (gradient times input).
         """
-        whole = self.words.variants(torch.ones((1, self.units), dtype=torch.bool))
-        embeddings = self.model.get_input_embeddings()(whole.inputs["input_ids"]).detach()
-        if self.kind == "embedding":
+        whole = self.words.whole()
+        embeddings = self.reader.model.get_input_embeddings()(whole.inputs["input_ids"]).detach()
+        if self.reader.kind == "embedding":
             return self._turned(whole, embeddings)
         with torch.enable_grad():
             embeddings.requires_grad_(True)
@@ -80,53 +82,31 @@ class TextAnswer:
         parts = []
         for words in torch.arange(self.units, device=embeddings.device).split(self._at_once):
             own = (self.words.words == words.unsqueeze(-1)).unsqueeze(-1)
-            factor = _NUDGE * own.to(embeddings.dtype)
-            many = Variants(
-                {name: values.expand(len(words), -1) for name, values in whole.inputs.items()}, whole.place
-            )
+            step = _NUDGE * own.to(embeddings.dtype)
+            inputs = {name: values.expand(len(words), -1) for name, values in whole.inputs.items()}
             up, down = (
-                F.normalize(self._embedding(many, embeddings * sign), dim=-1) for sign in (1 + factor, 1 - factor)
+                F.normalize(self.reader.embedding(Variants(inputs, whole.place), embeddings * factor), dim=-1)
+                for factor in (1 + step, 1 - step)
             )
             parts.append((up - down).norm(dim=-1) / (2 * _NUDGE))
         return torch.cat(parts)
 
     @property
     def _at_once(self) -> int:
-        """How many variants go through the model at once; a classifier that knows no padding takes them singly."""
-        single = self.kind == "class" and getattr(self.model.config, "pad_token_id", None) is None
-        return 1 if single else max(1, _TOKENS // len(self.words.ids))
+        """How many variants go through the model at once."""
+        return max(1, _TOKENS // len(self.words.ids)) if self.reader.takes_padding else 1
 
     def _by_word(self, values: Tensor) -> Tensor:
-        """Return sums (units,) of values (N,) over the tokens of each word."""
         return sum_by_word(values, self.words.words)
 
     def _score(self, variants: Variants, embeddings: Tensor | None = None) -> Tensor:
-        if self.kind == "embedding":
-            return F.cosine_similarity(self._embedding(variants, embeddings), self.wanted, dim=-1)
-        logits = _wide(self._run(self.model, variants, embeddings).logits)
-        if self.kind == "target":
+        if self.reader.kind == "embedding":
+            return F.cosine_similarity(self.reader.embedding(variants, embeddings), self.wanted, dim=-1)
+        logits = self.reader.logits(variants, embeddings)
+        if self.reader.kind == "target":
             wanted = self.wanted.expand(len(logits), -1).unsqueeze(-1)
             return logits.log_softmax(-1).gather(-1, wanted).squeeze(-1).mean(-1)
-        if self.kind != "class":
-            logits = logits[torch.arange(len(logits), device=logits.device), variants.place]
         return logits.softmax(-1)[:, int(self.wanted)]
-
-    def _embedding(self, variants: Variants, embeddings: Tensor | None = None) -> Tensor:
-        """Return the mean (variants, width) of the last layer over the tokens that stay."""
-        hidden = _wide(self._run(self.model.base_model, variants, embeddings).last_hidden_state)
-        seen = variants.inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        return (hidden * seen).sum(1) / seen.sum(1)
-
-    def _run(self, model: Any, variants: Variants, embeddings: Tensor | None) -> Any:
-        inputs = dict(variants.inputs)
-        if embeddings is not None:
-            del inputs["input_ids"]
-            inputs["inputs_embeds"] = embeddings
-        count = len(inputs["attention_mask"])
-        extra: dict[str, Any] = {name: values.expand(count, -1) for name, values in self.extra.items()}
-        if self.kind == "next token":
-            extra["use_cache"] = False
-        return model(**inputs, **extra)
 
 
 def text_answer(
@@ -154,46 +134,24 @@ def text_answer(
 
     Raises:
         WantError: no such way to remove words, or the tokenizer lacks its token.
-        ShapeError: words and tokens do not fit together, or there is more than one text.
+        ShapeError: words and tokens do not fit together, there is more than one text, or the masked token may go.
         WatchError: nothing would stay, or an encoder-decoder without `labels`.
     """
-    ids, numbers = inputs["input_ids"], torch.as_tensor(words, dtype=torch.long, device=inputs["input_ids"].device)
+    ids = inputs["input_ids"]
+    numbers = torch.as_tensor(words, dtype=torch.long, device=ids.device)
     _check(ids, numbers)
-    kind = _kind(model, tokenizer, inputs)
-    place = _place(kind, tokenizer, ids[0], numbers)
+    reader = reader_of(model, tokenizer, inputs)
     text = Words(
         ids=ids[0],
         types=inputs["token_type_ids"][0] if "token_type_ids" in inputs else None,
         words=numbers,
         way=remove,
         filler=filler_for(remove, tokenizer),
-        place=place,
+        place=_masked(tokenizer, ids[0], numbers) if reader.kind == "masked token" else None,
     )
-    extra = {name: inputs[name] for name in ("decoder_input_ids",) if name in inputs and kind == "target"}
-    answer = TextAnswer(kind, "", place, model, _started(text, tokenizer), extra, ids.new_zeros(()))
-    if kind in ("next token", "class"):
-        answer = replace(answer, place=_read_at(kind, model, len(ids[0])))
-    return _aimed(answer, tokenizer, inputs)
-
-
-@torch.no_grad()
-def _aimed(answer: TextAnswer, tokenizer: Any, inputs: Mapping[str, Tensor]) -> TextAnswer:
-    """Return an answer that knows what the model says to the full text."""
-    whole = answer.words.variants(torch.ones((1, answer.units), dtype=torch.bool))
-    if answer.kind == "embedding":
-        about = "the embedding of the text (cosine with that of the full text)"
-        return replace(answer, wanted=answer._embedding(whole), about=about)
-    if answer.kind == "target":
-        about = "the target (mean log-probability of its tokens)"
-        return replace(answer, wanted=inputs["labels"], about=about)
-    logits = answer._run(answer.model, whole, None).logits[0]
-    best = (logits if answer.kind == "class" else logits[int(whole.place)]).argmax(-1)
-    label = (
-        str(answer.model.config.id2label.get(int(best), int(best)))
-        if answer.kind == "class"
-        else tokenizer.decode([int(best)]).strip()
-    )
-    return replace(answer, wanted=best, about=f"the probability of the {answer.kind} {label!r}")
+    text = _started(text, tokenizer)
+    wanted, about = _said(reader, tokenizer, text, inputs)
+    return TextAnswer(reader, text, wanted, about, _read_at(reader, text.place, len(ids[0])))
 
 
 def sum_by_word(values: Tensor, words: Tensor) -> Tensor:
@@ -203,30 +161,23 @@ def sum_by_word(values: Tensor, words: Tensor) -> Tensor:
     return sums.index_add_(0, words[there], values[there])
 
 
-def _wide(values: Tensor) -> Tensor:
-    """Return numbers in float32 at least."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+@torch.no_grad()
+def _said(reader: Reader, tokenizer: Any, text: Words, inputs: Mapping[str, Tensor]) -> tuple[Tensor, str]:
+    """Return what the model says to the full text, and the answer in words."""
+    if reader.kind == "embedding":
+        return reader.embedding(text.whole()), "the embedding of the text (cosine with that of the full text)"
+    if reader.kind == "target":
+        return inputs["labels"], "the target (mean log-probability of its tokens)"
+    best = reader.logits(text.whole())[0].argmax()
+    number = int(best)
+    if reader.kind == "class":
+        label = str(reader.model.config.id2label.get(number, number))
+    else:
+        label = tokenizer.decode([number]).strip()
+    return best, f"the probability of the {reader.kind} {label!r}"
 
 
-def _kind(model: Any, tokenizer: Any, inputs: Mapping[str, Tensor]) -> str:
-    name = type(model).__name__
-    if getattr(model.config, "is_encoder_decoder", False):
-        if "labels" not in inputs or "decoder_input_ids" not in inputs:
-            raise WatchError(
-                f"{name}: expected the target as decoder_input_ids and labels; got {', '.join(inputs)}"
-            )
-        return "target"
-    if "ForSequenceClassification" in name:
-        return "class"
-    if "LMHead" in name or "ForCausalLM" in name:
-        return "next token"
-    masked = tokenizer.mask_token_id is not None and bool((inputs["input_ids"] == tokenizer.mask_token_id).any())
-    return "masked token" if "ForMaskedLM" in name and masked else "embedding"
-
-
-def _place(kind: str, tokenizer: Any, ids: Tensor, words: Tensor) -> int | None:
-    if kind != "masked token":
-        return None
+def _masked(tokenizer: Any, ids: Tensor, words: Tensor) -> int:
     place = int((ids == tokenizer.mask_token_id).nonzero()[0])
     if int(words[place]) >= 0:
         raise ShapeError(
@@ -235,10 +186,11 @@ def _place(kind: str, tokenizer: Any, ids: Tensor, words: Tensor) -> int | None:
     return place
 
 
-def _read_at(kind: str, model: Any, tokens: int) -> int:
-    """Return the token from which an answer is read: the first for classes of an encoder, else the last."""
-    causal = kind == "next token" or getattr(model.base_model, "is_causal", False)
-    return tokens - 1 if causal else 0
+def _read_at(reader: Reader, masked: int | None, tokens: int) -> int | None:
+    """Return the token from which an answer is read: for the class of an encoder the first."""
+    if reader.kind == "class" and not any(getattr(each, "is_causal", False) for each in reader.model.modules()):
+        return 0
+    return tokens - 1 if reader.kind in ("class", "next token") else masked
 
 
 def _started(text: Words, tokenizer: Any) -> Words:

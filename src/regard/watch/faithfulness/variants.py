@@ -49,6 +49,10 @@ class Words:
         """How many words can be removed."""
         return int(self.words.max()) + 1
 
+    def whole(self) -> Variants:
+        """Return the text with all its words."""
+        return self.variants(torch.ones((1, self.count), dtype=torch.bool))
+
     def variants(self, keep: Tensor) -> Variants:
         """Return the variants of a text in which some words stay, (variants, words)."""
         # What always stays has the number -1, and finds itself in a last column that is true.

@@ -26,10 +26,10 @@ def word_scores(
 ) -> dict[str, Tensor]:
     """Return for several explanations the importance (units,) of each word, summed over its tokens.
 
-    "head shown" is the weight that words receive in one head; "all heads" that in the mean over all heads;
-    "rollout" what reaches the token from which the answer is read, or all tokens in the mean, through all layers;
-    "answer's place" the weight that token gives in the last layer, in the mean over its heads. Of an
-    encoder-decoder the cross-attention is read, as the text reaches the answer through it, without the last two.
+    "head shown" is the weight that words receive in one head; "all heads" that in the mean over all heads; "last
+    layer" that in the mean over the heads of the last layer, from the token at which the answer is read, or from
+    all; "rollout" what of a word reaches that token, or all in the mean, through all layers. Of an encoder-decoder
+    the cross-attention is read, as the text reaches the answer through it, and there is no rollout.
 
     Args:
         record: what was seen while the model read the text; it must have kept "received" and "rows".
@@ -53,10 +53,10 @@ def word_scores(
         )
     by_token = {} if shown is None else {SHOWN: shown[0].received[item, shown[1]]}
     by_token["all heads"] = torch.stack([site.received[item].mean(0) for site in sites]).mean(0)
-    if sites[0].kind == "self":
+    last = sites[-1]
+    by_token["last layer"] = (last.received[item] if place is None else last.rows(place)[item, :, 0]).mean(0)
+    if last.kind == "self":
         starts = torch.arange(len(numbers)) if place is None else torch.tensor([place])
         paths = [rollout(sites, some)[item] for some in starts.split(_ROWS)]
         by_token["rollout"] = torch.cat(paths).mean(0)
-        if place is not None:
-            by_token["answer's place"] = sites[-1].rows(place)[item].mean(0)[0]
     return {name: sum_by_word(values.cpu().double(), numbers) for name, values in by_token.items()}
