@@ -219,7 +219,7 @@ def test_quantiles_are_those_of_the_tables(freedom, t):
 @given(st.floats(0, 50), st.integers(1, 10**6))
 def test_students_t_agrees_with_scipy(t, freedom):
     stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
-    assert student.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-8, abs=1e-12)
+    assert student.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-6, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=20))
