@@ -30,7 +30,7 @@ LOG2_E = math.log2(math.e)
 
 # Beyond this size a log-sum-exp comes from large numbers, like finfo.min, that a mask adds to a whole row. Rounding
 # then decides the model's weights, so they are made as the model makes them: add first, then subtract the maximum.
-_LARGE_LSE = 1.0e2
+LARGE_LSE = 1.0e2
 
 # How many scores such rows are normalised with at a time.
 _AT_ONCE = 1 << 20
@@ -76,7 +76,7 @@ class LogWeights:
             known = lse.reshape(sizes.batch * sizes.heads, sizes.queries)[pairs.start : pairs.stop].to(dtype)
             unit = _unit(problem.scale, dtype)
             rows = torch.where(known == -torch.inf, FLOOR, (-unit * known.double()).to(dtype))
-            beyond = known.isfinite() & (known.abs() > _LARGE_LSE)
+            beyond = known.isfinite() & (known.abs() > LARGE_LSE)
             large = beyond if problem.adds and problem.is_dot_and_bias and bool(beyond.any()) else None
         scores = cls(
             problem=problem,
@@ -241,10 +241,18 @@ def _unit(scale: float, dtype: torch.dtype) -> float:
 def log_sum_exp(problem: Problem, tile: int = 512) -> Tensor:
     """Return the natural log-sum-exp (B, H, Nq) of a problem's scores and sink, streamed over tiles of keys.
 
+    On CUDA a kernel does so where it can (see `gpu`).
+
     Args:
         problem: the call.
         tile: how many queries and keys a tile has at most.
     """
+    from regard.engines.gpu import terms  # it stands above this file
+
+    if not terms.against(problem):
+        from regard.engines.gpu import launch  # it needs triton, which is optional
+
+        return with_sink(problem, launch.log_sum_exp(problem))
     sizes = problem.sizes
     rows = problem.query.new_full(
         (sizes.batch * sizes.heads, sizes.queries), -torch.inf, dtype=compute_dtype(problem.query.dtype)

@@ -1,6 +1,7 @@
 """Exact statistics of attention weights in O(n) memory: one streaming pass, given the log-sum-exp.
 
-Every weight is made once (see `log_weights`), enters each statistic that was asked for, and is dropped.
+Every weight is made once (see `log_weights`), enters each statistic that was asked for, and is dropped. On CUDA a
+kernel does so where it can (see `gpu`).
 """
 
 import math
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from regard.engines.accumulate import BLOCK, ColumnStatistics, RowStatistics, Spot
 from regard.engines.contract import Problem
+from regard.engines.gpu import terms
 from regard.engines.log_weights import FLOOR, LogWeights
 from regard.engines.pairs import chunks, pair_chunks, subranges
 from regard.engines.statistics import STATISTICS, Statistics, check_want
@@ -42,12 +44,19 @@ def observe(problem: Problem, lse: Tensor, want: Collection[str] = STATISTICS, *
         return Statistics()
     # Neither mode of the caller may reach in: buffers are kept from call to call, and numbers are exact.
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(problem.device.type, enabled=False):
-        return _observe(problem, lse, wanted, cells)
+        cell = (
+            max(1, math.ceil(problem.sizes.queries / cells)),
+            max(1, math.ceil(problem.sizes.keys / cells)),
+        )
+        if terms.against(problem, lse):
+            return _observe(problem, lse, wanted, cell)
+        from regard.engines.gpu.launch import summary  # it needs triton, which is optional
+
+        return summary(problem, lse, wanted, cell)
 
 
-def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cells: int) -> Statistics:
+def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cell: tuple[int, int]) -> Statistics:
     sizes = problem.sizes
-    cell = (max(1, math.ceil(sizes.queries / cells)), max(1, math.ceil(sizes.keys / cells)))
     pairs, like = (
         sizes.batch * sizes.heads,
         problem.query.new_empty(0, dtype=compute_dtype(problem.query.dtype)),
