@@ -18,10 +18,11 @@ def visible(problem: Problem, items: range) -> Tensor:
     """Return how many keys each query of some batch items may see, (1 or B, 1 or H, Nq)."""
     sizes = problem.sizes
     counts = [
-        visible_in(problem, queries, slice(0, sizes.keys), items).sum(-1)
+        # Bytes are summed many times faster than booleans.
+        visible_in(problem, queries, slice(0, sizes.keys), items).view(torch.uint8).sum(-1, dtype=torch.int32)
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, len(items) * sizes.keys)))
     ]
-    return torch.cat(counts, -1) if counts else torch.zeros((1, 1, 0), dtype=torch.long, device=problem.device)
+    return torch.cat(counts, -1) if counts else torch.zeros((1, 1, 0), dtype=torch.int32, device=problem.device)
 
 
 def visible_in(problem: Problem, queries: Positions, keys: Positions, items: range) -> Tensor:
