@@ -71,6 +71,7 @@ def test_flow_lies_between_rollout_and_its_bound(call: tuple[int, int, str, bool
     exact, bound = flow(seen, every, residual=residual), flow_bound(seen, every, residual=residual)
     assert (rollout(seen, residual=residual) <= exact + 1e-6).all()
     assert (exact <= bound + 1e-6).all()
+    assert (bound <= 1).all()
     if call[0] <= 2:
         dense.close(bound, exact, atol=1e-6)
 

@@ -257,6 +257,14 @@ def test_without_any_gradient_only_the_chosen_token_is_relevant() -> None:
     assert not got.source.any()
 
 
+def test_weights_that_were_dropped_have_no_known_gradient() -> None:
+    q = torch.randn(1, 1, 3, 4, requires_grad=True)
+    with watch(want=("gradients",)) as seen:
+        F.scaled_dot_product_attention(q, q, q, dropout_p=0.5).sum().backward()
+    with pytest.raises(WatchError, match="dropped weights with probability"):
+        relevance(seen, 0)
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     def make(queries: int, keys: int) -> Example:
         return Example(queries, keys, 1, "none", False, 0, torch.float32)

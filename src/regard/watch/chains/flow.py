@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import WatchError
+from regard.watch.chains.exact import exact
 from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.rollout import Layer
 from regard.watch.chains.stack import Paths, Queries, Seen, positions, stack_of, unit_rows
@@ -19,7 +20,6 @@ LONGEST = 512
 _UNITS = 1 << 30
 
 
-@torch.no_grad()
 def flow(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
     """Return the maximum flow from tokens of the top layer to each input token.
 
@@ -63,14 +63,13 @@ def flow(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | 
     return out.to(kept.lse.device)
 
 
-@torch.no_grad()
 def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
     """Return what the maximum flow to each input token does not exceed, without the matrices and at any length.
 
-    Downward through the layers, what reaches token j is at most the sum over i of min(what reached i, A_ij), since
-    each edge carries no more than its capacity, and each token passes on no more than reached it; nor can more than
-    1 arrive, or more than the first layer's capacities towards a token together. With one or two layers this is the
-    maximum flow itself; with more it is at least that. `rollout` is a flow too, and a loose lower bound.
+    Downward through the layers, what reaches token j is at most the sum over i of min(what reached i, A_ij), and at
+    most 1, since each edge carries no more than its capacity and each token passes on no more than reached it. With
+    one or two layers this is the maximum flow itself; with more it is at least that. `rollout` is a flow too, and a
+    loose lower bound.
 
     Args:
         seen: a record of one forward pass, or sites in call order, with rows kept; all of one stack of layers.
@@ -88,11 +87,10 @@ def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Pa
     """
     sites = stack_of("flow_bound", seen, paths)
     rows = unit_rows(positions("flow_bound", queries, sites[-1]), sites[-1])
-    for site in reversed(sites):
-        layer = Layer.of(site, residual)
-        rows = _at_most(site, layer, rows)
-    arriving = layer.own + layer.weights.left(layer.others)
-    return torch.minimum(rows, arriving).to(kept_of(sites[-1], "flow_bound").lse.dtype)
+    with exact(rows):
+        for site in reversed(sites):
+            rows = _at_most(site, Layer.of(site, residual), rows)
+    return rows.to(kept_of(sites[-1], "flow_bound").lse.dtype)
 
 
 def _at_most(site: Site, layer: Layer, rows: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """The mean over heads of a site's weights, or of a function of them, as a matrix that acts and is never built."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ from regard.engines.log_weights import LogWeights
 from regard.engines.observe import PREPARED
 from regard.engines.pairs import chunks, subranges
 from regard.errors import NotKeptError, ShapeError, WantError, WatchError
+from regard.watch.chains.exact import exact
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import GradientTimesWeights, KeyFactors, Rule, Weights
 from regard.watch.kept import Kept
@@ -50,7 +50,7 @@ class HeadMean:
         sizes = self.kept.problem.sizes
         _expect("left", rows, (sizes.batch, -1, sizes.queries))
         out = rows.new_zeros((sizes.batch, rows.shape[1], sizes.keys), dtype=torch.float64)
-        with _exact(self.kept):
+        with exact(self.kept.lse):
             for item, queries, keys, M in self.tiles():
                 out[item, :, keys] += rows[item, :, queries].to(M.dtype) @ M
         return out
@@ -64,7 +64,7 @@ class HeadMean:
         sizes = self.kept.problem.sizes
         _expect("right", columns, (sizes.batch, sizes.keys, -1))
         out = columns.new_zeros((sizes.batch, sizes.queries, columns.shape[2]), dtype=torch.float64)
-        with _exact(self.kept):
+        with exact(self.kept.lse):
             for item, queries, keys, M in self.tiles():
                 out[item, queries] += M @ columns[item, keys].to(M.dtype)
         return out
@@ -92,7 +92,7 @@ class HeadMean:
                 " multiply without building it"
             )
         out = self.kept.lse.new_zeros((sizes.batch, sizes.queries, sizes.keys))
-        with _exact(self.kept):
+        with exact(self.kept.lse):
             for item, queries, keys, M in self.tiles():
                 out[item, queries, keys] += M
         return out
@@ -140,6 +140,7 @@ def head_mean(site: Site, of: Of = "weights", heads: Sequence[int] | None = None
     Raises:
         NotKeptError: the site did not keep what it takes.
         ShapeError: a head that the site does not have, or none.
+        WatchError: gradients were asked for, and no backward pass has come by or weights were dropped.
         WantError: an unknown `of`.
     """
     kept = kept_of(site, "head_mean")
@@ -167,6 +168,11 @@ def kept_of(site: Site, asked: str) -> Kept:
 
 
 def _with_gradient(site: Site, *, positive: bool) -> Rule:
+    if site.dropout:
+        raise WatchError(
+            f"gradient: {site.name or 'this site'} dropped weights with probability {site.dropout}, so that their"
+            " gradients are not known. Run the model without dropout, as after model.eval()"
+        )
     return GradientTimesWeights(site.values, site.gradient, positive)
 
 
@@ -186,10 +192,3 @@ def _expect(asked: str, given: Tensor, shape: tuple[int, int, int]) -> None:
     if given.ndim != 3 or any(want not in (-1, have) for have, want in zip(given.shape, shape, strict=True)):
         named = tuple("m" if size == -1 else size for size in shape)
         raise ShapeError(f"{asked}: expected a tensor of shape {named}; got {tuple(given.shape)}")
-
-
-@contextmanager
-def _exact(kept: Kept) -> Iterator[None]:
-    """Let neither gradients nor a caller's autocast into the products."""
-    with torch.no_grad(), torch.autocast(kept.lse.device.type, enabled=False):
-        yield

@@ -1,18 +1,17 @@
 """Norms of values, as they are or as the output projection transforms them."""
 
-import torch
 from torch import Tensor, nn
 
 from regard.engines.pairs import chunks
 from regard.errors import ShapeError
 from regard.shapes import compute_dtype
+from regard.watch.chains.exact import exact
 from regard.watch.site import Site
 
 # How many numbers of transformed values are made at a time.
 _AT_ONCE = 1 << 20
 
 
-@torch.no_grad()
 def value_norms(site: Site, output: Tensor | nn.Module | None = None) -> Tensor:
     """Return ||f(x_j)|| (B, H, Nk), the norm of the value that each head reads at each key, projected or not.
 
@@ -20,17 +19,17 @@ def value_norms(site: Site, output: Tensor | nn.Module | None = None) -> Tensor:
         site: a site that kept its values.
         output: the projection after the heads; see `value_weighted`.
     """
-    dtype = compute_dtype(site.dtype)
-    value = site.values.to(dtype).repeat_interleave(site.sizes.group, 1)
-    if output is None:
-        plain: Tensor = torch.linalg.vector_norm(value, dim=-1)
-        return plain
-    heads = _matrix(site, output).to(dtype).unflatten(0, (site.sizes.heads, site.sizes.value_width))
-    norms = value.new_zeros(value.shape[:3])
-    at_once = max(1, _AT_ONCE // max(1, site.sizes.batch * site.sizes.heads * heads.shape[-1]))
-    for keys in chunks(site.sizes.keys, at_once):
-        norms[..., keys] = torch.linalg.vector_norm(value[:, :, keys] @ heads, dim=-1)
-    return norms
+    with exact(site.values):
+        dtype = compute_dtype(site.dtype)
+        value = site.values.to(dtype).repeat_interleave(site.sizes.group, 1)
+        norms = value.new_zeros(value.shape[:3])
+        matrix = None if output is None else _matrix(site, output).to(dtype)
+        heads = None if matrix is None else matrix.unflatten(0, (site.sizes.heads, site.sizes.value_width))
+        width = site.sizes.value_width if heads is None else heads.shape[-1]
+        for keys in chunks(site.sizes.keys, _AT_ONCE // max(1, site.sizes.batch * site.sizes.heads * width)):
+            part = value[:, :, keys]
+            norms[..., keys] = (part if heads is None else part @ heads).norm(dim=-1)
+        return norms
 
 
 def _matrix(site: Site, output: Tensor | nn.Module) -> Tensor:

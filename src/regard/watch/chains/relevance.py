@@ -37,7 +37,6 @@ class Relevance:
     source: Tensor | None
 
 
-@torch.no_grad()
 def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None = None) -> Relevance:
     """Say how relevant input tokens were to what was differentiated, as seen from chosen tokens of the last layer.
 
@@ -45,9 +44,11 @@ def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None
     token at which it stands. With Abar the mean over heads of the positive part of P times its gradient (equation
     5), self-attention adds Abar R to every R (6, 7), and cross-attention, with the Rs of both sides normalised (8,
     9), adds Rbar_tt^T Abar Rbar_ss to R_ts (10); R_st and what it adds (11) are 0 where the source does not attend
-    to the target. The encoder's sites are those before the self-attention that the first cross-attention follows.
-    Where all relevance of a row is 0, equation 9 divides by 0; here it stays 0. Only vectors are kept, so memory
-    grows with the length and not with its square.
+    to the target. Where all relevance of a row is 0, equation 9 divides by 0; here it stays 0. Only vectors are
+    kept, so memory grows with the length and not with its square.
+
+    The encoder's sites are those before the self-attention that the first cross-attention follows; without any, the
+    source is what the decoder attends to.
 
     Args:
         seen: a record of one forward pass, or sites in call order, with gradients kept: of one stack of layers, or
@@ -56,7 +57,8 @@ def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None
         paths: which sites: how their paths begin, or a function of the path.
 
     Raises:
-        WatchError: no backward pass has come by, lengths do not fit together, several passes, or too many tokens.
+        WatchError: no backward pass has come by, weights were dropped, lengths do not fit together, several passes,
+            or too many tokens.
         NotKeptError: a site kept no gradients.
         ShapeError: a position that there is not.
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from regard.errors import ShapeError
@@ -11,7 +10,6 @@ from regard.watch.chains.stack import Paths, Queries, Seen, positions, stack_of,
 from regard.watch.site import Site
 
 
-@torch.no_grad()
 def rollout(
     seen: Seen, queries: Queries | None = None, *, residual: float = 0.5, paths: Paths | None = None
 ) -> Tensor:

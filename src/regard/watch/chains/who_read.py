@@ -59,7 +59,6 @@ class Readers:
         )
 
 
-@torch.no_grad()
 def who_read(seen: Seen, keys: Keys | Mapping[str, Keys], k: int = 10, *, paths: Paths | None = None) -> Readers:
     """Find the queries and heads that attended most to chosen keys, over all sites.
 
