@@ -1,6 +1,7 @@
 """Which engine runs: the first that can, or the one asked for; and what is said of it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 import regard
 from regard import Attention, attend, causal, explain
-from regard.attend import listening
+from regard.attend import leading
 from regard.engines import choose
 from regard.engines.choose import DENSE_LIMIT, ENGINES
 from regard.engines.contract import Computed, Problem
@@ -170,27 +171,44 @@ def test_no_long_call_needs_more_memory_than_auto_may_take(kind):
     assert explain(long, long, long, call.mechanism()).chosen not in (None, "reference")
 
 
-def test_a_listener_is_told_of_what_ran():
+def listener(heard):
+    def lead(problem, compute):
+        computed, engine = compute(problem)
+        heard.append((problem, computed, engine))
+        return computed, engine
+
+    return lead
+
+
+def test_whoever_leads_is_given_what_runs():
     heard = []
     call = call_of("causal")
-    with listening(heard.append):
+    with leading(listener(heard)):
         result = attend(*call.tensors, call.mechanism())
         attend(*call.tensors, call.mechanism(), engine="reference")
     attend(*call.tensors)
-    assert [each.engine for each in heard] == [result.engine, "reference"]
-    assert all(isinstance(each.computed, Computed) for each in heard)
-    assert torch.equal(heard[0].computed.output, result.output)
-    assert heard[0].problem.mask == causal()
+    assert [engine for _, _, engine in heard] == [result.engine, "reference"]
+    assert all(isinstance(computed, Computed) for _, computed, _ in heard)
+    assert torch.equal(heard[0][1].output, result.output)
+    assert heard[0][0].mask == causal()
 
 
-def test_a_listener_is_told_of_one_call_where_a_score_attends_itself():
+def test_one_call_is_led_where_a_score_attends_itself():
     """Nothing that an engine does inside is a call of its own."""
     heard = []
     query, key, value = (randoms(1, 2, 5, 4, seed=seed) for seed in range(3))
-    with listening(heard.append):
+    with leading(listener(heard)):
         for mechanism in (Attention(), Attention(weigh=regard.sparsemax()), Attention(modify=regard.soft_cap(1.0))):
             attend(query, key, value, mechanism, want=("entropy",) if mechanism.weigh.kind == "softmax" else ())
     assert len(heard) == 3
+
+
+def test_who_leads_may_compute_another_problem():
+    call = call_of("causal")
+    with leading(lambda problem, compute: compute(replace(problem, value=2 * problem.value))):
+        doubled = attend(*call.tensors, call.mechanism()).output
+    query, key, value = call.tensors
+    torch.testing.assert_close(doubled, attend(query, key, 2 * value, call.mechanism()).output)
 
 
 def test_a_result_says_what_it_holds():

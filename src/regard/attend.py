@@ -1,9 +1,10 @@
-"""The one verb: `attend` computes a mechanism on the best engine, observes what is asked, tells who listens."""
+"""The one verb: `attend` computes a mechanism on the best engine, and observes what is asked."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,16 +56,10 @@ class Attended(Statistics):
         return f"Attended(output {tuple(self.output.shape)}, engine {self.engine}, beside it: {beside})"
 
 
-@dataclass(frozen=True, eq=False)
-class Announcement:
-    """What listeners are told of a call of `attend`."""
+Compute = Callable[[Problem], tuple[Computed, str]]
+Lead = Callable[[Problem, Compute], tuple[Computed, str]]
 
-    problem: Problem
-    computed: Computed
-    engine: str
-
-
-_listeners: ContextVar[tuple[Callable[[Announcement], None], ...]] = ContextVar("listeners", default=())
+_leads: ContextVar[tuple[Lead, ...]] = ContextVar("leads", default=())
 _running: ContextVar[bool] = ContextVar("running", default=False)
 
 
@@ -74,13 +69,16 @@ def is_running() -> bool:
 
 
 @contextmanager
-def listening(listener: Callable[[Announcement], None]) -> Iterator[None]:
-    """Within the block, tell the listener of every call of `attend`."""
-    token = _listeners.set((*_listeners.get(), listener))
+def leading(lead: Lead) -> Iterator[None]:
+    """Within the block, lead every call of `attend` through a function.
+
+    It is given the problem and what computes a problem, and returns what came out and the name of the engine.
+    """
+    token = _leads.set((*_leads.get(), lead))
     try:
         yield
     finally:
-        _listeners.reset(token)
+        _leads.reset(token)
 
 
 def attend(
@@ -123,12 +121,15 @@ def attend(
             " weigh=softmax()"
         )
     chosen, explanation = choose(problem, engine)
-    # A compiled call tells nobody: it would have to leave the compiled code to do so.
-    computed = _run(chosen, problem) if torch.compiler.is_compiling() else _run_and_tell(chosen, problem)
+    # A compiled call is led by nobody: it would have to leave the compiled code for that.
+    if torch.compiler.is_compiling():
+        computed, ran = _run(chosen, problem), chosen.name
+    else:
+        computed, ran = _led(chosen, problem, engine)
     beside = _beside(problem, computed, wanted) if wanted else {}
     attended = Attended(
         output=computed.output,
-        engine=chosen.name,
+        engine=ran,
         explanation=explanation,
         log_probability=computed.log_probability,
         chosen=computed.chosen,
@@ -160,15 +161,25 @@ def _run(engine: Engine, problem: Problem) -> Computed:
         return engine.run(problem)
 
 
-def _run_and_tell(engine: Engine, problem: Problem) -> Computed:
-    token = _running.set(True)
-    try:
-        computed = _run(engine, problem)
-    finally:
-        _running.reset(token)
-    for listener in _listeners.get():
-        listener(Announcement(problem, computed, engine.name))
-    return computed
+def _led(engine: Engine, problem: Problem, asked: str) -> tuple[Computed, str]:
+    """Run a problem through whoever leads; one that was changed on the way gets an engine of its own."""
+
+    def compute(given: Problem) -> tuple[Computed, str]:
+        chosen = engine if given is problem else choose(given, asked)[0]
+        token = _running.set(True)
+        try:
+            return _run(chosen, given), chosen.name
+        finally:
+            _running.reset(token)
+
+    way: Compute = compute
+    for lead in _leads.get():
+        way = partial(_through, lead, way)
+    return way(problem)
+
+
+def _through(lead: Lead, compute: Compute, problem: Problem) -> tuple[Computed, str]:
+    return lead(problem, compute)
 
 
 def explain(

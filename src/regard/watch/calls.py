@@ -10,7 +10,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import Full, causal
+from regard.mechanisms.masks import Full, Mask, causal
 from regard.mechanisms.masks.tensors import TensorMask
 
 
@@ -73,12 +73,12 @@ def unreadable(tensors: Iterable[Tensor]) -> str | None:
     return None
 
 
-def standard(given: Arguments, unpacked: tuple[int, int] | None = None) -> Arguments:
+def standard(given: Arguments, meant: Tensor | None = None) -> Arguments:
     """Return the arguments with four axes each, keys and values alike in their leading ones.
 
     Args:
         given: the arguments of the call.
-        unpacked: heads and queries as the model means them, where it calls with the heads of a group as queries.
+        meant: queries (B, H, N, D) as the model means them, where it may call with the heads of a group as queries.
     """
     tensors = _broadcast([given.query, given.key, given.value], given.enable_gqa)
     mask = given.attn_mask
@@ -86,8 +86,8 @@ def standard(given: Arguments, unpacked: tuple[int, int] | None = None) -> Argum
         mask = mask.reshape((1,) * (tensors[0].ndim - mask.ndim) + tuple(mask.shape))
         mask = _four_axes(mask.expand(*tensors[0].shape[:-2], *mask.shape[-2:]))
     query, key, value = (_four_axes(t) for t in tensors)
-    if unpacked is not None and tuple(query.shape[1:3]) != unpacked:
-        heads, queries = unpacked
+    if meant is not None and query.shape != meant.shape and query.shape[1] * query.shape[2] == meant.shape[1]:
+        heads, queries = meant.shape[1:3]
         if mask is not None and mask.ndim == 4 and mask.shape[1] > 1:
             mask = mask.expand(-1, -1, query.shape[2], -1).reshape(mask.shape[0], heads, queries, -1)
         query = query.reshape(query.shape[0], heads, queries, -1)
@@ -103,7 +103,7 @@ def translate(given: Arguments, caught: Caught | None, output: Tensor | None) ->
         output: what it returned.
     """
     query, key, value = (_as_computed(t.detach()) for t in (given.query, given.key, given.value))
-    mask = Full() if given.attn_mask is None else TensorMask(_as_computed(given.attn_mask.detach()))
+    mask: Mask = Full() if given.attn_mask is None else TensorMask(_as_computed(given.attn_mask.detach()))
     mask = causal() & mask if given.is_causal else mask
     lse = None if caught is None or caught.lse is None else caught.lse.detach()
     return Call(

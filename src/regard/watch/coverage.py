@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from regard.watch.modules import is_compiled
+
 _LOOKS_LIKE_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
+
+_COMPILED = "the model is compiled: while it was watched, it ran as the Python that it was made of"
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Coverage:
         paths: the modules that made them, in order of their first call.
         unseen: modules that look like attention, by class or name, and were not seen, and modules whose calls
             could not be looked into.
+        notes: what else there is to know of the run.
     """
 
     calls: int
     paths: tuple[str, ...]
     unseen: tuple[Unseen, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"seen: {_count(self.calls, 'attention call')} in {_count(len(self.paths), 'module')}"]
@@ -50,7 +56,7 @@ class Coverage:
             lines.append("no module looks like attention by its class or name")
         if self.unseen:
             lines.append(f"not seen: {len(self.unseen)}")
-        return "\n".join([*lines, *(f"  {each}" for each in self.unseen)])
+        return "\n".join([*lines, *(f"  {each}" for each in self.unseen), *self.notes])
 
 
 def cover(
@@ -79,12 +85,13 @@ def cover(
             and _looks_like_attention(path, module)
             and not any(inner.startswith(f"{path}." if path else "") for inner in reported)
         ):
-            reason, advice = _why(module, module in entered)
+            reason, advice = _why(module in entered)
             unseen.append(Unseen(path, type(module).__name__, reason, advice))
         else:
             continue
         reported.append(path)
-    return Coverage(sum(seen.values()), tuple(seen), tuple(reversed(unseen)))
+    notes = (_COMPILED,) if any(is_compiled(module) for module in paths) else ()
+    return Coverage(sum(seen.values()), tuple(seen), tuple(reversed(unseen)), notes)
 
 
 def _missed(path: str, class_name: str, reason: str) -> Unseen:
@@ -100,20 +107,13 @@ def _looks_like_attention(path: str, module: nn.Module) -> bool:
     return bool(_LOOKS_LIKE_ATTENTION.search(own_name)) and any(True for _ in module.children())
 
 
-def _why(module: nn.Module, entered: bool) -> tuple[str, str]:
+def _why(entered: bool) -> tuple[str, str]:
     if not entered:
         return "its forward did not run", ""
-    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
-    if implementation not in (None, "sdpa"):
-        return (
-            f'it runs attn_implementation="{implementation}", which does not call torch\'s attention function',
-            'load the model with attn_implementation="sdpa"',
-        )
-    if type(module).forward is nn.MultiheadAttention.forward:
-        return "it was called with need_weights=True, which computes by hand", "pass need_weights=False"
     return (
-        "it ran without calling torch.nn.functional.scaled_dot_product_attention or regard.attend",
-        "call one of them in its forward",
+        "it ran, but no attention was recognised in it: no call of torch's or regard's attention, and no softmax"
+        " over keys whose result is multiplied with values",
+        "call regard.attend in its forward; of a function compiled by torch.compile, watch the original",
     )
 
 

@@ -4,13 +4,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor, nn
+
 from regard.engines.observe import CELLS
 from regard.engines.statistics import STATISTICS, check_want
 from regard.errors import ShapeError, WatchError
+from regard.watch.modules import paths_of, uncompiled
 from regard.watch.record import KEEPING, Record
 from regard.watch.seams.seam import intercepting
 from regard.watch.site import Site
-from torch import Tensor, nn
 
 
 @contextmanager
@@ -24,8 +26,9 @@ def watch(
 ) -> Iterator[Record]:
     """Watch a model: within the block, keep exact statistics of the weights of each of its attention calls.
 
-    The model's outputs and gradients are bit for bit those it has unwatched. Seen are calls of
-    `torch.nn.functional.scaled_dot_product_attention` and `regard.attend`, and torch's own attention modules.
+    The model's outputs and gradients are bit for bit those it has unwatched; but a compiled model runs as the
+    Python it was made of meanwhile, so that rounding may differ. What is seen, and what not, is listed in
+    docs/looking.md and, for a run, in the record's coverage.
 
     Args:
         model: whose calls; default: all calls made in the block.
@@ -40,12 +43,11 @@ def watch(
 
     Raises:
         WantError: an unknown name in `want`.
-        WatchError: the model is compiled.
+        WatchError: something that is no model.
     """
     if model is not None and not isinstance(model, nn.Module):
         raise WatchError(f"model: expected a torch.nn.Module or None; got {type(model).__name__}")
-    paths = {} if model is None else {module: path for path, module in model.named_modules()}
-    _refuse_compiled(paths)
+    paths = {} if model is None else paths_of(model)
     if cells < 1:
         raise ShapeError(f"cells: expected at least 1; got {cells}")
     wanted = None if want is None else check_want(want, (*STATISTICS, *KEEPING))
@@ -53,14 +55,5 @@ def watch(
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
     record = Record(model, paths, wanted, cells, named, on_site)
-    with intercepting(record):
+    with uncompiled(paths), intercepting(record):
         yield record
-
-
-def _refuse_compiled(paths: Mapping[nn.Module, str]) -> None:
-    for module, path in paths.items():
-        if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
-            raise WatchError(
-                f"expected a model that runs in Python; {path or 'the model'} is compiled by torch.compile, whose"
-                " calls cannot be seen. Watch the original (model._orig_mod), or compile after watching"
-            )

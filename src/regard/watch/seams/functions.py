@@ -67,7 +67,7 @@ class FunctionCall:
         cls, kind: Function, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Given
     ) -> "FunctionCall":
         """Bind the arguments of a call."""
-        bound = inspect.signature(kind.loaded or function).bind(*args, **kwargs)
+        bound = inspect.signature(function).bind(*args, **kwargs)
         return cls(kind, function, dict(bound.arguments))
 
     @property
@@ -87,8 +87,8 @@ class FunctionCall:
         name = "value" if "value" in self.given else "v"
         if name not in self.given:
             raise ChangeError(f"expected values of their own; got {self.kind.name}, which takes them packed")
-        turned = (lambda t: t.transpose(1, 2)) if self.kind.positions_first else (lambda t: t)
-        return replace(self, given=self.given | {name: turned(change(turned(self.given[name])))})
+        changed = self._turned(change(self._turned(self.given[name])))
+        return replace(self, given=self.given | {name: changed})
 
     def run(self) -> Any:
         """Call the function."""
@@ -143,7 +143,8 @@ def _flash(given: Given) -> Attention:
 
 def _xformers(given: Given) -> Attention:
     """memory_efficient_attention(query, key, value, attn_bias, p, scale): a tensor to add, or a class of mask."""
-    bias, mask = given.get("attn_bias"), None
+    bias = given.get("attn_bias")
+    mask: Mask | None = None
     if isinstance(bias, Tensor):
         mask = TensorMask(bias.detach())
     elif bias is not None:

@@ -2,8 +2,8 @@
 
 A function mode sees torch's functions however a model came by them. Its mere presence would turn off the fast path
 of torch's own attention modules, and so change the output; while one of those is at work the mode steps aside, and
-their calls are seen through the names by which torch itself calls them. Modules are followed by global hooks, so that
-no module of the model is touched.
+their calls are seen through the names by which torch itself calls them. Modules are followed by global hooks, so
+that no module of the model is touched.
 """
 
 import sys
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import wraps
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -21,10 +22,11 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
-from regard.attend import Announcement, is_running, listening
-from regard.engines.contract import Problem
-from regard.errors import RegardError, WantError
-from regard.watch.calls import Call, unreadable
+from regard.attend import Compute, is_running, leading
+from regard.engines.contract import Computed, Problem
+from regard.errors import RegardError
+from regard.watch.calls import Arguments, Call, unreadable
+from regard.watch.seams.attend_call import AttendCall
 from regard.watch.seams.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
 from regard.watch.seams.functions import FUNCTIONS, Function, FunctionCall
 from regard.watch.seams.hugging_face import InterfaceCall, family
@@ -72,7 +74,7 @@ class _Seam(TorchFunctionMode):
         self._aside: ExitStack | None = None
         self._thread = get_ident()
         self._follower = Follower()
-        self._unpacked: tuple[int, int] | None = None
+        self._meant: Tensor | None = None
         self._inside = False
 
     @contextmanager
@@ -84,7 +86,7 @@ class _Seam(TorchFunctionMode):
                 hooks.register_module_forward_hook(self._leave_module, always_call=True),
             ):
                 stack.callback(handle.remove)
-            stack.enter_context(listening(self._announced))
+            stack.enter_context(leading(self._attended))
             stack.enter_context(_library_names.replaced())
             stack.enter_context(self)
             # An interrupt can pass by the hooks that would end this.
@@ -109,17 +111,19 @@ class _Seam(TorchFunctionMode):
         """Run torch's attention function."""
         if self._looks_away():
             return func(*args, **kwargs)
-        output: Tensor = self.live(TorchCall.of(func, args, kwargs, self._unpacked))
+        output: Tensor = self.live(TorchCall(func, Arguments.bound(args, kwargs), self._meant))
         return output
 
     def function(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch that may be part of attention written out."""
-        call = self._follower.function(func, args, kwargs)
+        with torch._C.DisableTorchFunction():
+            call = self._follower.function(func, args, kwargs)
         if call is not None and not self._looks_away():
             return self.live(replace(call, module=self._modules[-1] if self._modules else None))
         result = func(*args, **kwargs)
         if self._follower.concerns(func) and not self._looks_away():
-            self._follower.follow(func, args, kwargs, result)
+            with torch._C.DisableTorchFunction():
+                self._follower.follow(func, args, kwargs, result)
         return result
 
     def interface(
@@ -131,11 +135,11 @@ class _Seam(TorchFunctionMode):
         if family(implementation) in ("flash", "flex"):
             query, key, value, mask = (*args, kw.pop("attention_mask", None))[:4]
             return self.live(InterfaceCall(implementation, func, module, query, key, value, mask, kw))
-        before, self._unpacked = self._unpacked, (args[0].shape[1], args[0].shape[2]) if args else None
+        before, self._meant = self._meant, args[0] if args else kw.get("query")
         try:
             return func(module, *args, **kw)
         finally:
-            self._unpacked = before
+            self._meant = before
 
     def library(
         self, kind: Function, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -167,19 +171,12 @@ class _Seam(TorchFunctionMode):
         self._tell((*self._modules, *inner), args[:1], lambda: fast_path_call(name, args))
         return results
 
-    def _announced(self, announcement: Announcement) -> None:
-        """Tell the sinks of a call of `regard.attend`."""
-        if _in_backward() or get_ident() != self._thread:
-            return
-        problem, computed = announcement.problem, announcement.computed
-
-        def call() -> Call:
-            if not problem.is_softmax:
-                raise WantError(f"its weights are no softmax but {problem.mechanism.weighing.kind}")
-            dropout = problem.mechanism.dropout
-            return Call(problem, computed.lse, announcement.engine, dropout, computed.output)
-
-        self._tell(tuple(self._modules), [problem.query, problem.key, problem.value], call)
+    def _attended(self, problem: Problem, compute: Compute) -> tuple[Computed, str]:
+        """Run a call of `regard.attend`."""
+        if self._looks_away():
+            return compute(problem)
+        result: tuple[Computed, str] = self.live(AttendCall(problem, compute))
+        return result
 
     def _looks_away(self) -> bool:
         """Whether what runs now is no call of its own: inside another call, a backward pass, or another thread."""
@@ -307,6 +304,7 @@ def _by_libraries() -> Iterator[Replacement]:
 def _led_to(kind: Function, func: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that leads calls of a library's function through the thread's seam."""
 
+    @wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         seam = _thread.seam
         return func(*args, **kwargs) if seam is None else seam.library(kind, func, args, kwargs)
@@ -322,6 +320,7 @@ def _places(kind: Function) -> list[str]:
 
 def _subclasses(cls: type) -> Iterator[type]:
     waiting, seen = [cls], {cls}
+    each: type
     while waiting:
         for each in type.__subclasses__(waiting.pop()):
             if each not in seen:

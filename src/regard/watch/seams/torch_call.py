@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,33 +20,21 @@ class TorchCall:
     Attributes:
         function: torch's function.
         given: its arguments.
-        unpacked: heads and queries as the model means them, where it hands over the heads of a group as queries.
-        shape: the shape of what the model expects back.
+        meant: queries (B, H, N, D) as the model means them, where it may hand over the heads of a group as queries.
+        original: the call that this one was made of by edits, which has the shape that the model expects back.
         caught: the fused operator that it took, once it has run.
     """
 
     function: Callable[..., Tensor]
     given: Arguments
-    unpacked: tuple[int, int] | None
-    shape: tuple[int, ...]
+    meant: Tensor | None = None
+    original: "TorchCall | None" = None
     caught: Caught | None = None
-
-    @classmethod
-    def of(
-        cls,
-        function: Callable[..., Tensor],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        unpacked: tuple[int, int] | None,
-    ) -> "TorchCall":
-        """Return a call by its arguments."""
-        given = Arguments.bound(args, kwargs)
-        return cls(function, given, unpacked, (*given.query.shape[:-1], given.value.shape[-1]))
 
     @cached_property
     def standard(self) -> Arguments:
         """The arguments with four axes."""
-        return standard(self.given, self.unpacked)
+        return standard(self.given, self.meant)
 
     @property
     def tensors(self) -> Sequence[Tensor]:
@@ -85,7 +72,8 @@ class TorchCall:
 
     def with_output(self, result: Tensor, output: Tensor) -> Tensor:
         """Return an output in the shape that the model expects."""
-        return output.reshape(self.shape)
+        given = (self.original or self).given
+        return output.reshape(*given.query.shape[:-1], output.shape[-1])
 
     def problem(self) -> Problem:
         """Return the call as a problem."""
@@ -96,4 +84,4 @@ class TorchCall:
         return as_edited(translate(self.standard, self.caught, result), edits)
 
     def _with(self, given: Arguments) -> "TorchCall":
-        return TorchCall(self.function, given, None, self.shape)
+        return TorchCall(self.function, given, original=self.original or self)

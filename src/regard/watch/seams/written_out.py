@@ -1,8 +1,7 @@
 """Attention that a model writes out itself: a softmax whose result, on its way through a few steps, meets values.
 
-A softmax over the last axis is remembered; what is made of it by slicing, reshaping, casting, masking and dropout is
-followed; where it comes to a matrix product as the left factor, or to an einsum that sums over its last axis, that
-was an attention call. Its weights are those that the model itself made.
+A softmax over the last axis is remembered; what is made of it by slicing, reshaping, casting, masking and dropout
+is X Its weights are those that the model itself made.
 """
 
 import math
@@ -284,14 +283,15 @@ class WrittenOutCall:
 
 def _without(P: Tensor, hidden: Tensor) -> Tensor:
     """Return weights (B, H, Nq, Nk) that are 0 where hidden, divided by what is left of all weight."""
-    hidden = hidden.to(P.device).expand(P.shape)
-    left = 1 - P.masked_fill(~hidden, 0).sum(-1, keepdim=True)
-    kept = P.masked_fill(hidden, 0)
+    kept = P.masked_fill(hidden.to(P.device), 0)
+    # What a row lacks of 1 went to a sink, unless rounding alone explains it.
+    sink = 1 - P.sum(-1, keepdim=True)
+    left = kept.sum(-1, keepdim=True) + sink.masked_fill(sink < 8 * torch.finfo(P.dtype).eps, 0)
     return torch.where(left > 0, kept / left.clamp(min=torch.finfo(P.dtype).tiny), 0.0)
 
 
 def _heads_of(module: nn.Module | None, rows: int) -> int:
-    """Return how many heads a module says that it has, if that divides a number of rows; else all are heads of 1."""
+    """Return how many heads a module says that it has, if they divide a number of rows; else all rows are."""
     said = (getattr(module, name, None) for name in _HEADS)
     return next((n for n in said if isinstance(n, int) and n > 0 and rows % n == 0), rows)
 
