@@ -1,6 +1,10 @@
 """Text models asked again with words removed, against single runs; what maps highlight, against dense weights."""
 
+import re
+import subprocess
+import sys
 from copy import deepcopy
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +15,7 @@ import transformers
 import regard
 from regard.errors import ShapeError, WantError, WatchError
 from tests import models
+from tests.demo import needs_demo
 
 # Two tokens that stay, and five words, one of them of two tokens.
 IDS = torch.tensor([[2, 17, 23, 31, 9, 44, 12, 3]])
@@ -135,6 +140,11 @@ def test_of_an_embedding_it_is_how_far_its_direction_turns():
     torch.testing.assert_close(answer.gradient_times_input(), jacobian.norm(dim=0), rtol=1e-2, atol=1e-4)
 
 
+def test_rare_words_are_those_of_large_token_numbers():
+    answer = regard.text_answer(build("encoder"), TOKENIZER, {"input_ids": IDS}, WORDS)
+    assert answer.rarity().tolist() == [17, 31, 9, 44, 12]
+
+
 @pytest.mark.parametrize(
     ("name", "place"),
     [("encoder", None), ("classifier", 0), ("gpt2 classifier", 7), ("gpt2", 7), ("masked", 4), ("t5", None)],
@@ -205,3 +215,14 @@ def test_mistakes_are_named():
         model(IDS)
     with pytest.raises(WatchError, match="over the 7 tokens"):
         regard.word_scores(seen, WORDS[1:])
+
+
+@needs_demo
+@pytest.mark.slow
+def test_the_python_of_its_page_runs(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "faithfulness.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "means over 5 texts" in done.stdout
+    assert "changes the answer less than removing random ones" in done.stdout

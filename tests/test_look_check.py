@@ -10,7 +10,7 @@ from tests.demo import needs_demo
 from tests.test_look import SENTENCE
 
 run, tiny = test_look.run, test_look.tiny
-NAMES = ["head shown", "all heads", "gradient x input", "position"]
+NAMES = ["head shown", "all heads", "gradient x input", "rare words", "position"]
 
 
 @needs_demo
@@ -24,6 +24,7 @@ def test_the_default_models_map_is_checked_and_written_everywhere(run, tmp_path)
     gain = check["explanations"]["head shown"]["better_than_random"]["comprehensiveness"]
     assert gain["low"] <= gain["mean"] <= gain["high"]
     assert "changes the embedding of the text" in " ".join(out.split())
+    assert "Removing rare words first" in " ".join(out.split())
     assert "changes the embedding of the text" in (tmp_path / "a.html").read_text()
     assert all(name in out for name in NAMES)
 

@@ -16,6 +16,7 @@ from regard.watch.faithfulness.text_answer import text_answer
 from regard.watch.faithfulness.word_scores import SHOWN, word_scores
 from regard.watch.record import Record
 
+RARE = "rare words"
 _HEADS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "ForSequenceClassification")
 
 
@@ -68,6 +69,7 @@ class Check:
             {
                 **word_scores(seen, words, shown=(site, panel.head), place=answer.place),
                 "gradient x input": answer.gradient_times_input(),
+                RARE: answer.rarity(),
                 "position": answer.position(),
             },
             units=count,
@@ -77,7 +79,15 @@ class Check:
             what="words",
             progress=lambda done, total: say(f"checking the map: {done} of {total} variants of the text"),
         )
-        return found, found.statement(SHOWN, f"layer {panel.layer}, head {panel.head}")
+        return found, f"{found.statement(SHOWN, f'layer {panel.layer}, head {panel.head}')} {_beside(found)}"
+
+
+def _beside(found: Faithfulness) -> str:
+    """Return how the map does beside rare words, since most of what beats random words is that they matter."""
+    shown, rare = (found.value(name, "comprehensiveness") for name in (SHOWN, RARE))
+    return (
+        f"Removing rare words first, whatever the model looks at, changes it by {rare:.3f}; the map by {shown:.3f}."
+    )
 
 
 def _numbers(tokenizer: Any, ids: Tensor, source: Axis) -> Tensor:

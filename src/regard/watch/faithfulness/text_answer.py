@@ -59,6 +59,15 @@ class TextAnswer:
             return -centre
         return -(centre - at[-1 if self.words.place is None else self.words.place]).abs()
 
+    def rarity(self) -> Tensor:
+        """Return scores (units,) that know nothing of the model: the largest token number of each word.
+
+        Vocabularies list frequent pieces first, more or less, so rare words come first.
+        """
+        ids, words = self.words.ids.float(), self.words.words
+        there = words >= 0
+        return ids.new_zeros(self.units).scatter_reduce(0, words[there], ids[there], "amax")
+
     def gradient_times_input(self) -> Tensor:
         """Return scores (units,): the gradient of the answer by the input embeddings, times these, by word.
 

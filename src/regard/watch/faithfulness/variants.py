@@ -55,8 +55,9 @@ class Words:
 
     def variants(self, keep: Tensor) -> Variants:
         """Return the variants of a text in which some words stay, (variants, words)."""
+        keep = keep.to(self.ids.device)
         # What always stays has the number -1, and finds itself in a last column that is true.
-        stays = torch.cat([keep.to(self.ids.device), keep.new_ones((len(keep), 1))], -1)[:, self.words]
+        stays = torch.cat([keep, keep.new_ones((len(keep), 1))], -1)[:, self.words]
         if self.way == "delete":
             return self._deleted(stays)
         ids = self.ids.expand(len(keep), -1)
