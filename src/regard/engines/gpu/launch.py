@@ -56,7 +56,7 @@ class Cut:
 def _tile(problem: Problem) -> tuple[int, int, int]:
     """Return queries and keys of the largest tile, and warps, for which the compiler finds registers on sm_90."""
     if problem.query.element_size() == 4:
-        return 32, 32, 8
+        return 64, 32, 8
     return (128, 64, 8) if problem.sizes.width <= 128 else (64, 32, 4)
 
 
