@@ -37,6 +37,10 @@ class ChangeError(RegardError, ValueError):
     """A change of a model's attention has no meaning, or cannot be made where it was asked for."""
 
 
+class RecordError(WatchError, ValueError):
+    """Records cannot be joined, narrowed, merged, written or read as asked."""
+
+
 class ReportError(RegardError, ValueError):
     """A report cannot be made or written as asked."""
 

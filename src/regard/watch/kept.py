@@ -1,6 +1,6 @@
 """Weights on demand: with queries, keys and log-sum-exp kept, any weight can be made again exactly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +14,7 @@ from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.modifiers import ScoreMod
 from regard.mechanisms.walk import parts_in, tensors_in, with_tensors
+from regard.watch.key_store import Held, Stretch
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20
@@ -52,39 +53,40 @@ class Kept:
         lse: (B, H, Nq).
         has_values: whether the values are there; if not, only their shape is.
         gradient: where the gradient of the output goes once it is computed, if it was asked for.
+        stretch: what part of a run of calls this one is, such as the steps of a generation; None for no run.
     """
 
     problem: Problem
     lse: Float[Tensor, "B H Nq"]
     has_values: bool = False
-    gradient: "Gradient | None" = None
+    gradient: Gradient | None = None
+    stretch: Stretch | None = None
 
     @classmethod
     def of(
         cls,
         problem: Problem,
         lse: Tensor,
+        held: Held,
         copy_mask: Callable[[Tensor], Tensor] = torch.clone,
-        *,
-        values: bool = False,
-        gradient: "Gradient | None" = None,
+        gradient: Gradient | None = None,
     ) -> "Kept":
         """Copy what is needed of a call.
 
         Args:
             problem: the call.
             lse: (B, H, Nq).
+            held: copies of its keys and values.
             copy_mask: how to copy a tensor that the mechanism holds; calls often share one.
-            values: whether to copy the values too, and not only their shape.
             gradient: where the gradient of the output will go, if it was asked for.
         """
-        value = (
-            problem.value.detach().clone() if values else problem.value.new_empty(()).expand(problem.value.shape)
-        )
+        value = held.value
+        if value is None:
+            value = without_numbers(problem.value, problem.value.shape)
         mechanism = with_tensors(problem.mechanism, lambda tensor: copy_mask(tensor.detach()))
-        query, key = (t.clone(memory_format=torch.contiguous_format) for t in (problem.query, problem.key))
-        copied = replace(problem, query=query, key=key, value=value, mechanism=mechanism)
-        return cls(copied, lse.clone(), values, gradient)
+        query = problem.query.clone(memory_format=torch.contiguous_format)
+        copied = replace(problem, query=query, key=held.key, value=value, mechanism=mechanism)
+        return cls(copied, lse.clone(), held.value is not None, gradient, held.stretch)
 
     @torch.no_grad()
     def rows(self, queries: Int[Tensor, " n"]) -> Float[Tensor, "B H n Nk"]:
@@ -118,14 +120,16 @@ class Kept:
                 mass[pairs, queries] = torch.exp2(part.rows(index, keys)).sum(-1)
         return self._shaped(mass)
 
+    def masses(self, sets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mass (B, H, Nq) of each named set; positions that the call does not have do not count."""
+        count, device = self.problem.sizes.keys, self.lse.device
+        return {name: self.mass(keys[keys < count].to(device)) for name, keys in sets.items()}
+
     @torch.no_grad()
-    def diagonal(self, offset: int) -> Tensor:
-        """Return the weight (B, H, n) of each query i on key i + offset, for those i that have such a key."""
-        sizes = self.problem.sizes
-        start, stop = max(0, -offset), min(sizes.queries, sizes.keys - offset)
-        queries = torch.arange(start, max(start, stop), device=self.lse.device)
-        parts = [torch.exp2(part.along(queries, queries + offset)) for _, part in self._chunks(1)]
-        return self._shaped(torch.cat(parts))
+    def along(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return the weights (B, H, n) of n single pairs of one query and one key each."""
+        parts = [torch.exp2(part.along(queries, keys)) for _, part in self._chunks(1)]
+        return self._shaped(torch.cat(parts) if parts else self.lse.new_zeros((0, len(queries))))
 
     @torch.no_grad()
     def joined(self, query_groups: Tensor, key_groups: Tensor) -> Tensor:
@@ -168,6 +172,11 @@ class Kept:
 
     def _shaped(self, tensor: Tensor) -> Tensor:
         return tensor.view(self.problem.sizes.batch, self.problem.sizes.heads, *tensor.shape[1:])
+
+
+def without_numbers(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return what stands for values that are not kept: of their type and of a shape, in no memory."""
+    return values.new_zeros(()).expand(*shape)
 
 
 def can_be_copied(problem: Problem) -> bool:

@@ -1,27 +1,17 @@
 """A record: all sites that were seen while a model was watched, and the receipt of what was covered."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from regard.engines.log_weights import log_sum_exp
-from regard.engines.observe import observe
-from regard.engines.statistics import STATISTICS
 from regard.errors import UnknownSiteError
-from regard.watch.calls import Call
-from regard.watch.coverage import Coverage, cover
-from regard.watch.kept import Gradient, Kept, can_be_copied
-from regard.watch.relation import first_place, relation
-from regard.watch.site import Site
-
-# Without `want`, queries and keys are kept for calls of at most this many positions.
-KEEP_LENGTH = 2048
-
-# What is kept when asked for: queries and keys; values too; the gradient of the output too.
-KEEPING = frozenset(("rows", "values", "gradients"))
+from regard.watch.coverage import Coverage
+from regard.watch.selecting import Chosen, selected
+from regard.watch.site import Kind, Site
+from regard.watch.steps import joined
+from regard.watch.words import Axis
 
 
 class Record:
@@ -29,22 +19,20 @@ class Record:
 
     def __init__(
         self,
-        model: nn.Module | None,
-        paths: Mapping[nn.Module, str],
-        want: frozenset[str] | None,
-        cells: int,
-        sets: dict[str, Tensor],
-        on_site: Callable[[Site], None] | None = None,
+        sites: Iterable[Site] = (),
+        coverage: Coverage | None = None,
+        sets: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.sites: list[Site] = []
-        self._on_site = on_site
-        self._model, self._want, self._cells, self._sets = model, want, cells, sets
-        self._paths = paths
-        self._mask_copy: Tensor | None = None
-        self._calls: Counter[str] = Counter()
-        self._at_work: set[nn.Module] = set()
-        self._entered: set[nn.Module] = set()
-        self._missed: dict[nn.Module | None, str] = {}
+        """Put a record together.
+
+        Args:
+            sites: the calls, in order.
+            coverage: the receipt.
+            sets: the named sets of key positions whose mass the sites keep.
+        """
+        self.sites: list[Site] = list(sites)
+        self.sets: dict[str, Tensor] = dict(sets or {})
+        self._coverage = Coverage(0, (), ()) if coverage is None else coverage
 
     def __getitem__(self, key: str | tuple[str, int]) -> Site:
         """Return the site of a path, or of a path and a call's number.
@@ -70,92 +58,69 @@ class Record:
     @property
     def coverage(self) -> Coverage:
         """The receipt: what was seen, what not, why, and what to do."""
-        return cover(self._paths, dict(self._calls), self._at_work, self._entered, self._missed)
+        return self._coverage
 
     def __str__(self) -> str:
         return "\n".join([*map(repr, self.sites), str(self.coverage)])
 
-    def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
-        """Take in a call, if a module of the watched model is at work."""
-        inside = [module for module in modules if module in self._paths]
-        if self._model is not None and not inside:
-            return
-        self._at_work.update(inside)
-        path = self._paths[inside[-1]] if inside else ""
-        self.sites.append(self._site(path, inside, call))
-        self._calls[path] += 1
-        if self._on_site is not None:
-            self._on_site(self.sites[-1])
+    def joined(self) -> "Record":
+        """Return a record in which the steps of a generation with a cache are one site.
 
-    def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
-        """Take in that a call could not be looked into."""
-        inside = [module for module in modules if module in self._paths]
-        if inside or self._model is None:
-            self._missed[inside[-1] if inside else None] = reason
+        Calls of a self-attention module whose keys continue those of its call before become one site over all
+        queries and keys; so do calls of a cross-attention module over the same keys. Several generations stay
+        several sites, and calls that belong to none stay as they are.
 
-    def entered(self, module: nn.Module) -> None:
-        """Take in that a module ran."""
-        if module in self._paths:
-            self._entered.add(module)
+        Raises:
+            RecordError: a call has earlier keys which are not those of the call before it, as beams that change
+                places have.
+            NotKeptError: a step kept no queries and keys.
+        """
+        return Record(joined(self.sites, self.sets), self.coverage, self.sets)
 
-    def _site(self, path: str, modules: list[nn.Module], call: Call) -> Site:
-        problem = call.problem
-        lse = log_sum_exp(problem) if call.lse is None else call.lse
-        keep = self._keeps(max(problem.sizes.queries, problem.sizes.keys))
-        kept = Kept(problem, lse)
-        wanted = STATISTICS if self._want is None else self._want - KEEPING
-        kind = relation(path, modules, problem)
-        statistics = observe(problem, lse, wanted, cells=self._cells)
-        start = first_place(kind, problem)
-        if statistics.distance is not None and start:
-            moved = replace(statistics.distance, mean=statistics.distance.mean - start)
-            statistics = replace(statistics, distance=moved)
-        return Site(
-            path=path,
-            call=self._calls[path],
-            kind=kind,
-            start=start,
-            sizes=problem.sizes,
-            mask=problem.mask.kind,
-            engine=call.engine,
-            dropout=call.dropout,
-            dtype=problem.query.dtype,
-            statistics=statistics,
-            masses={name: kept.mass(_within(keys, problem.sizes.keys, lse)) for name, keys in self._sets.items()},
-            kept=self._kept(call, lse) if keep and can_be_copied(problem) else None,
-            cells=self._cells,
+    def select(
+        self,
+        *,
+        layers: Chosen | None = None,
+        heads: Chosen | None = None,
+        queries: Chosen | str | Collection[str] | None = None,
+        kind: Kind | None = None,
+        paths: str | Collection[str] | None = None,
+        words: Axis | Any | None = None,
+    ) -> "Record":
+        """Return a record of some sites, heads and queries only.
+
+        Statistics of queries are cut; those of keys and the map are made anew for the chosen queries.
+
+        Args:
+            layers: a number, slice, range or collection of numbers; layers are counted from 0 among paths that
+                differ in their numbers alone, negative ones from the end.
+            heads: likewise, the query heads.
+            queries: likewise, the queries; or words, if `words` is given.
+            kind: "self" or "cross".
+            paths: paths of sites, or patterns such as "decoder.*".
+            words: what the queries are called: a value of `regard.words`, or what that takes.
+
+        Raises:
+            UnknownSiteError: no site is of this kind, path or layer.
+            RecordError: no such head, query or word.
+        """
+        sites = selected(
+            self.sites, layers=layers, heads=heads, queries=queries, kind=kind, paths=paths, named=words
         )
+        return Record(sites, self.coverage, self.sets)
 
-    def _kept(self, call: Call, lse: Tensor) -> Kept:
-        """Return a copy of what was asked for, and see to it that the gradient of the output finds its place."""
-        asked = self._want or frozenset()
-        gradient = Gradient() if "gradients" in asked else None
-        output = call.output
-        if gradient is not None and output is not None and output.requires_grad:
+    def save(self, path: str | Path) -> Path:
+        """Write the record to a file that `regard.load_record` reads, whole or not at all.
 
-            def take(d_output: Tensor) -> None:
-                gradient.output = call.folded(d_output.detach()).clone()
+        What holds Python functions, as a mask given as one, cannot be written: of such sites the statistics are.
 
-            output.register_hook(take)
-        values = bool(asked & {"values", "gradients"})
-        return Kept.of(call.problem, lse, self._copy_mask, values=values, gradient=gradient)
+        Args:
+            path: where to; by custom it ends in .safetensors.
 
-    def _copy_mask(self, tensor: Tensor) -> Tensor:
-        """Return a copy, the last one if it still says the same: the layers of a model share one mask."""
-        last = self._mask_copy
-        same = last is not None and (last.shape, last.dtype, last.device) == (
-            tensor.shape,
-            tensor.dtype,
-            tensor.device,
-        )
-        if last is None or not same or not torch.equal(last, tensor):
-            self._mask_copy = last = tensor.detach().clone()
-        return last
+        Raises:
+            RecordError: the file cannot be written, or safetensors is not installed.
+        """
+        # Reading a file gives a record, so that file stands above this one.
+        from regard.watch.saving import save_record
 
-    def _keeps(self, length: int) -> bool:
-        return length <= KEEP_LENGTH if self._want is None else bool(self._want & KEEPING)
-
-
-def _within(keys: Tensor, count: int, like: Tensor) -> Tensor:
-    """Return those positions of a set that a call has."""
-    return keys[keys < count].to(device=like.device, dtype=keys.dtype)
+        return save_record(self, Path(path))

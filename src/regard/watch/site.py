@@ -1,7 +1,7 @@
 """A site: one attention call of a model, and all that is known of its weights."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import torch
@@ -34,6 +34,8 @@ class Site:
         engine: what computed the call ("flash_attention", "math", "fast path", or an engine of regard).
         dropout: with what probability weights were dropped; the statistics are of the weights before that.
         dtype: data type of the queries.
+        places: (Nq,) the key at which each query stands, where chosen queries do not stand one after another.
+        unkept: why something was not kept, where it was not for want of asking.
     """
 
     path: str
@@ -49,6 +51,8 @@ class Site:
     masses: Mapping[str, Tensor]
     kept: Kept | None
     cells: int
+    places: Tensor | None = None
+    unkept: str = ""
 
     def __repr__(self) -> str:
         s = self.sizes
@@ -97,7 +101,7 @@ class Site:
             return self._have("map", self.statistics.map)
         if cells < 1:
             raise ShapeError(f"map: expected at least 1 cell; got {cells}")
-        kept = self._kept(f"map(cells={cells})")
+        kept = self.kept_for(f"map(cells={cells})")
         pooled = observe(kept.problem, kept.lse, ("map",), cells=cells).map
         return self._have("map", pooled)
 
@@ -105,7 +109,7 @@ class Site:
         """Return the k keys that each query attends to most, and their weights, (B, H, Nq, k) each."""
         if k < 1:
             raise ShapeError(f"top: expected at least 1 key; got {k}")
-        return self._kept(f"top({k})").top(k)
+        return self.kept_for(f"top({k})").top(k)
 
     def mass(self, keys: str | Sequence[int] | Tensor) -> Tensor:
         """Return the weight (B, H, Nq) that each query puts on a set of keys together.
@@ -119,16 +123,20 @@ class Site:
                 known = ", ".join(self.masses) or "none"
                 raise NotKeptError(f"mass: expected the name of a watched set ({known}); got {keys!r}")
             return self.masses[keys]
-        return self._kept("mass").mass(self._positions("mass", keys, self.sizes.keys))
+        return self.kept_for("mass").mass(self._positions("mass", keys, self.sizes.keys))
 
     def rows(self, queries: int | Sequence[int] | Tensor) -> Tensor:
         """Return the exact weights (B, H, n, Nk) of n chosen queries on all keys."""
         chosen = [queries] if isinstance(queries, int) else queries
-        return self._kept("rows").rows(self._positions("rows", chosen, self.sizes.queries))
+        return self.kept_for("rows").rows(self._positions("rows", chosen, self.sizes.queries))
 
     def diagonal(self, offset: int) -> Tensor:
         """Return the weight (B, H, n) of each query on the key `offset` places after it, where there is one."""
-        return self._kept("diagonal").diagonal(offset + self.start)
+        kept, sizes = self.kept_for("diagonal"), self.sizes
+        queries = torch.arange(sizes.queries, device=kept.lse.device)
+        keys = (queries + self.start if self.places is None else self.places) + offset
+        inside = (keys >= 0) & (keys < sizes.keys)
+        return kept.along(queries[inside], keys[inside])
 
     def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
         """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
@@ -145,12 +153,12 @@ class Site:
                 f"joined: expected a group for each of {self.sizes.queries} queries and {self.sizes.keys} keys;"
                 f" got {tuple(queries.shape)} and {tuple(keys.shape)}"
             )
-        return self._kept("joined").joined(queries, keys)
+        return self.kept_for("joined").joined(queries, keys)
 
     @property
     def values(self) -> Tensor:
         """Values (B, G, Nk, Dv), where they were kept."""
-        kept = self._kept("values")
+        kept = self.kept_for("values")
         return self._have("values", kept.problem.value if kept.has_values else None)
 
     @property
@@ -161,7 +169,7 @@ class Site:
             NotKeptError: it was not asked for.
             WatchError: no backward pass has reached the call.
         """
-        holder = self._have("gradients", self._kept("gradients").gradient)
+        holder = self._have("gradients", self.kept_for("gradients").gradient)
         if holder.output is None:
             raise WatchError(
                 f"gradients: none has reached {self.name or 'this site'}. Run the model with gradients enabled, its"
@@ -171,7 +179,7 @@ class Site:
 
     def visible(self) -> Tensor:
         """Return how many keys each query may see, (B, H, Nq)."""
-        return self._kept("visible").visible()
+        return self.kept_for("visible").visible()
 
     def weights(self) -> Tensor:
         """Return the whole matrix of weights (B, H, Nq, Nk), where it is small enough.
@@ -191,21 +199,30 @@ class Site:
 
     def _have(self, name: str, value: T | None) -> T:
         if value is None:
-            raise NotKeptError(
-                f'{name}: not kept at {self.name or "this site"}. Watch with want=(..., "{name}") to keep it'
-            )
+            advice = f'Watch with want=(..., "{name}") to keep it'
+            note = f". Note: {self.unkept}" if self.unkept else ""
+            raise NotKeptError(f"{name}: not kept at {self.name or 'this site'}. {advice}{note}")
         return value
 
-    def _kept(self, asked: str) -> Kept:
+    def kept_for(self, asked: str) -> Kept:
+        """Return what was kept.
+
+        Args:
+            asked: what it is wanted for, in a word.
+
+        Raises:
+            NotKeptError: nothing was.
+        """
         if self.kept is None:
+            advice = f"The reason: {self.unkept}" if self.unkept else 'Watch with want=(..., "rows") to keep them'
             raise NotKeptError(
                 f"{asked}: {self.name or 'this site'} kept no queries and keys ({self.sizes.queries} queries,"
-                f' {self.sizes.keys} keys). Watch with want=(..., "rows") to keep them'
+                f" {self.sizes.keys} keys). {advice}"
             )
         return self.kept
 
     def _positions(self, asked: str, positions: Sequence[int] | Tensor, count: int) -> Tensor:
-        given = torch.as_tensor(positions, device=self._kept(asked).lse.device).reshape(-1)
+        given = torch.as_tensor(positions, device=self.kept_for(asked).lse.device).reshape(-1)
         if given.dtype == torch.bool and len(given) == count:
             return given.nonzero().squeeze(-1)
         if given.numel() and (given.dtype == torch.bool or given.dtype.is_floating_point):
@@ -214,3 +231,18 @@ class Site:
         if index.numel() and not -count <= int(index.min()) <= int(index.max()) < count:
             raise ShapeError(f"{asked}: expected positions from 0 to {count - 1}; got {index.tolist()}")
         return index % max(count, 1)
+
+
+def statistics_of(kept: Kept, want: Collection[str], cells: int, start: int) -> Statistics:
+    """Return statistics of a call, distances counted from the key at which each query stands.
+
+    Args:
+        kept: the call.
+        want: names of statistics.
+        cells: maps have at most this many rows and columns.
+        start: the key at which the first query stands.
+    """
+    statistics = observe(kept.problem, kept.lse, want, cells=cells)
+    if statistics.distance is None or not start:
+        return statistics
+    return replace(statistics, distance=replace(statistics.distance, mean=statistics.distance.mean - start))

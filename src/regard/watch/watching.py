@@ -10,7 +10,8 @@ from regard.engines.observe import CELLS
 from regard.engines.statistics import STATISTICS, check_want
 from regard.errors import ShapeError, WatchError
 from regard.watch.modules import paths_of, uncompiled
-from regard.watch.record import KEEPING, Record
+from regard.watch.record import Record
+from regard.watch.recorder import KEEPING, Recorder
 from regard.watch.seams.seam import intercepting
 from regard.watch.site import Site
 
@@ -54,6 +55,6 @@ def watch(
     named = {name: torch.as_tensor(keys, dtype=torch.long).reshape(-1) for name, keys in (sets or {}).items()}
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
-    record = Record(model, paths, wanted, cells, named, on_site)
+    record = Recorder(model, paths, wanted, cells, named, on_site)
     with uncompiled(paths), intercepting(record):
         yield record

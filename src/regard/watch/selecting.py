@@ -1,0 +1,104 @@
+"""Narrowing a record: some sites, layers, heads and queries, chosen by number, path or word."""
+
+import operator
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, SupportsIndex
+
+from torch import Tensor
+
+from regard.errors import RecordError, UnknownSiteError
+from regard.watch.narrowing import narrowed
+from regard.watch.site import Site
+from regard.watch.words import Axis, words
+
+Chosen = SupportsIndex | slice | Iterable[SupportsIndex] | Tensor
+
+
+def selected(
+    sites: Sequence[Site],
+    *,
+    layers: Chosen | None,
+    heads: Chosen | None,
+    queries: Chosen | str | Collection[str] | None,
+    kind: str | None,
+    paths: str | Collection[str] | None,
+    named: Axis | Any | None,
+) -> list[Site]:
+    """Return some sites, narrowed; arguments as for `Record.select`, `named` is its `words`."""
+    found = list(sites)
+    if kind is not None:
+        found = _those(found, "kinds", [kind], lambda site, asked: site.kind == asked)
+    if paths is not None:
+        patterns = [paths] if isinstance(paths, str) else list(paths)
+        found = _those(found, "paths", patterns, lambda site, asked: fnmatchcase(site.path, asked))
+    if layers is not None:
+        numbers = layer_numbers(found)
+        wanted = chosen("layers", layers, max(numbers.values(), default=-1) + 1)
+        found = [site for site in found if numbers[site.path] in wanted]
+    axis = None if named is None else words(named)
+    return [
+        narrowed(
+            site,
+            None if heads is None else chosen("heads", heads, site.sizes.heads),
+            None if queries is None else _positions(site, queries, axis),
+        )
+        for site in found
+    ]
+
+
+def chosen(what: str, asked: Any, count: int) -> list[int]:
+    """Return numbers from 0 to count - 1; negative ones count from the end.
+
+    Raises:
+        RecordError: there is no such number.
+    """
+    if isinstance(asked, slice):
+        return list(range(count))[asked]
+    given = asked.tolist() if isinstance(asked, Tensor) else asked
+    try:
+        several = [given] if isinstance(given, SupportsIndex) else list(given)
+        numbers = [operator.index(each) for each in several]
+    except TypeError as wrong:
+        raise RecordError(
+            f"{what}: expected a number, a slice, or a collection of numbers; got {asked!r}"
+        ) from wrong
+    if bad := [n for n in numbers if not -count <= n < count]:
+        have = f"from 0 to {count - 1}, or from -{count} to -1 from the end" if count else "none, as there are none"
+        raise RecordError(f"{what}: expected numbers {have}; got {', '.join(map(str, bad))}")
+    return [n % count for n in numbers]
+
+
+def layer_numbers(sites: Iterable[Site]) -> dict[str, int]:
+    """Return the number of each path among those that differ from it in their numbers alone, in order."""
+    alike: dict[str, list[str]] = {}
+    for path in dict.fromkeys(site.path for site in sites):
+        alike.setdefault(re.sub(r"\d+", "*", path), []).append(path)
+    return {path: number for paths in alike.values() for number, path in enumerate(paths)}
+
+
+def _those(sites: list[Site], what: str, asked: Sequence[str], fits: Callable[[Site, str], bool]) -> list[Site]:
+    """Return the sites that fit something asked for; all that is asked for must be there."""
+    for each in asked:
+        if not any(fits(site, each) for site in sites):
+            known = dict.fromkeys(repr(site.kind if what == "kinds" else site.path) for site in sites)
+            raise UnknownSiteError(f"expected one of the {what} seen ({', '.join(known) or 'none'}); got {each!r}")
+    return [site for site in sites if any(fits(site, each) for each in asked)]
+
+
+def _positions(site: Site, asked: Any, axis: Axis | None) -> list[int]:
+    """Return the queries of a site that were asked for by number, or by word."""
+    several = [asked] if isinstance(asked, str) else list(asked) if isinstance(asked, Collection) else []
+    if isinstance(asked, Tensor) or not several or not all(isinstance(each, str) for each in several):
+        return chosen("queries", asked, site.sizes.queries)
+    if axis is None:
+        raise RecordError(
+            f"queries: expected numbers; got {several}. To choose by word, say what the words are: words=encoding"
+        )
+    if len(axis.groups) != site.sizes.queries:
+        raise RecordError(
+            f"words: expected a token for each of {site.sizes.queries} queries of {site.name}; got"
+            f" {len(axis.groups)}. Choose one sort of attention with kind= or paths="
+        )
+    return sorted({place for word in several for place in axis.positions(word)})
