@@ -91,6 +91,16 @@ def test_shares_and_kinds_are_those_of_head_kinds():
         }
 
 
+def test_the_same_token_is_told_from_the_words_of_a_document():
+    record, _ = seen()
+    alike = Words(("a",) * TOKENS, tuple(range(TOKENS)), (True,) * TOKENS, tokens=(7,) * TOKENS)
+    told = Tally.of(record, documents(0, 1, words=alike)).heads()[0].statistics["same_token"]
+    P = seen()[1][0][:, 0]
+    others = 1 - P.diagonal(dim1=-2, dim2=-1)
+    assert told.mean == pytest.approx(float(others.mean()), abs=1e-4)
+    assert Tally.of(record, documents(0, 1, words=words())).heads()[0].statistics["same_token"].mean is None
+
+
 def test_in_cross_attention_positions_are_not_told():
     record, _ = seen("bart")
     head = next(head for head in Tally.of(record).heads() if head.site.endswith("encoder_attn"))

@@ -15,7 +15,7 @@ from regard.watch.survey.findings import Survey
 from regard.watch.tally import HeadTally
 
 _ROWS = 12
-_COLUMNS = ("worth", "relative_entropy", "entropy", "distance")
+_COLUMNS = ("worth", "relative_entropy", "distance")
 SURE = 0.05
 
 
@@ -32,7 +32,7 @@ def survey_text(survey: Survey) -> RenderableType:
         "head",
         "kind",
         *(each.replace("_", " ") for each in _COLUMNS),
-        "strongest link, best example",
+        "strongest link",
     ):
         table.add_column(name, no_wrap=True)
     for head in sorted(heads, key=lambda head: -(head.statistics["worth"].mean or 0.0))[:_ROWS]:

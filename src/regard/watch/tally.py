@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from regard.errors import WatchError
-from regard.watch.head_kinds import KINDS, LOCAL, Head, head_kinds
+from regard.watch.head_kinds import KINDS, Head, head_kinds
 from regard.watch.record import Record
 from regard.watch.site import Site
 from regard.watch.survey.documents import Document
@@ -173,8 +172,7 @@ class Tally:
         if bad := [s.name for s in record.sites if s.sizes.batch != len(documents)]:
             raise WatchError(f"expected one batch item for each of {len(documents)} documents; not so at {bad[0]}")
         total = cls(len(documents), sizes.queries * len(documents))
-        for each in record.sites:
-            site = _Remembering.of(each)
+        for site in record.sites:
             others = beside.sites.get(site.name) if beside is not None else None
             parts = [_one(site, item, document, others) for item, document in enumerate(documents)]
             total.sites[site.name] = reduce(SiteTally.__add__, parts)
@@ -278,38 +276,12 @@ def _facts(name: str, site: SiteTally) -> dict[str, Any]:
     return {"name": name, "kind": site.kind, "heads": site.heads, "blocks": sorted(site.blocks), "best": best}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Remembering(Site):
-    """A site that computes once for the whole batch what is asked of it item by item."""
-
-    memory: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, site: Site) -> "_Remembering":
-        return cls(**{each.name: getattr(site, each.name) for each in fields(site)})
-
-    def mass(self, keys: str | Sequence[int] | Tensor) -> Tensor:
-        if isinstance(keys, str | Tensor):
-            return super().mass(keys)
-        return self._once(("mass", *keys), lambda: Site.mass(self, keys))
-
-    def diagonal(self, offset: int) -> Tensor:
-        return self._once(("diagonal", offset), lambda: Site.diagonal(self, offset))
-
-    def visible(self) -> Tensor:
-        return self._once(("visible",), lambda: Site.visible(self))
-
-    def _once(self, asked: tuple[Any, ...], compute: Any) -> Tensor:
-        if asked not in self.memory:
-            self.memory[asked] = compute()
-        return self.memory[asked]
-
-
 def _one(site: Site, item: int, document: Document, beside: SiteTally | None) -> SiteTally:
     """Return the tally of one document at one site."""
     words = key_words(site, document)
     separators = document.separators if words is None else words.separators
-    judged = head_kinds(site, separators, item)
+    tokens = words.tokens if words is not None and words.tokens else None
+    judged = head_kinds(site, separators, item, tokens=tokens)
     sums, known = fixed(_values(site, judged, item))
     kinds = np.array([[head.kind == kind for kind in KINDS] for head in judged], dtype=np.int64)
     kinds *= known[:, STATISTICS.index("worth"), None]
@@ -336,8 +308,6 @@ def _values(site: Site, judged: Sequence[Head], item: int) -> NDArray[np.float64
     values = np.concatenate([values, own.numpy()], 1)
     if site.kind == "cross":
         values[:, [STATISTICS.index(name) for name in _POSITIONAL]] = np.nan
-    elif site.sizes.keys <= 2 * LOCAL + 1:
-        values[:, STATISTICS.index("local")] = np.nan
     return values
 
 

@@ -16,6 +16,7 @@ class Words:
         separators: positions of special tokens but the first.
         spans: where each word begins and ends in the text; empty where the tokenizer does not tell.
         text: the text.
+        tokens: the numbers of the tokens, from which "same token" is told; empty where they are not known.
     """
 
     labels: tuple[str, ...]
@@ -24,6 +25,7 @@ class Words:
     separators: tuple[int, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
     text: str | None = None
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def words_of(tokenizer: Any, encoding: Any, text: str) -> Words:
     separators = tuple(i for i, special in enumerate(added) if special and i > 0)
     names = tokenizer.convert_ids_to_tokens(ids)
     if "offset_mapping" not in encoding:
-        return Words(tuple(names), tuple(range(len(ids))), _shown(names, added), separators, (), text)
+        return Words(tuple(names), tuple(range(len(ids))), _shown(names, added), separators, (), text, tuple(ids))
     numbers, offsets = encoding.word_ids(), encoding["offset_mapping"]
     labels: list[str] = []
     specials: list[bool] = []
@@ -75,10 +77,11 @@ def words_of(tokenizer: Any, encoding: Any, text: str) -> Words:
             labels.append(names[i] if added[i] else text[start:stop].strip() or names[i])
             specials.append(added[i])
         groups.append(len(labels) - 1)
-    return Words(tuple(labels), tuple(groups), _shown(labels, specials), separators, tuple(spans), text)
+    shown = _shown(labels, specials)
+    return Words(tuple(labels), tuple(groups), shown, separators, tuple(spans), text, tuple(ids))
 
 
-def after_start(words: Words, start: str) -> Words:
+def after_start(words: Words, start: str, number: int) -> Words:
     """Return the words of inputs that are shifted by a start token; the last token falls away."""
     kept = words.groups[:-1]
     count = kept[-1] + 1 if kept else 0
@@ -89,6 +92,7 @@ def after_start(words: Words, start: str) -> Words:
         separators=tuple(place + 1 for place in words.separators if place < len(kept)),
         spans=((0, 0), *words.spans[:count]) if words.spans else (),
         text=words.text,
+        tokens=(number, *words.tokens[:-1]),
     )
 
 

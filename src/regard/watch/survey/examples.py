@@ -1,7 +1,7 @@
 """The documents that show a head best: kept by value, with an excerpt and the strongest links between words."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ class Example:
 
     def plain(self) -> dict[str, Any]:
         """Return the example as what JSON can hold."""
-        return asdict(self)
+        return {**vars(self), "links": [vars(link) for link in self.links]}
 
 
 # For each head, its best examples.

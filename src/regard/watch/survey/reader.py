@@ -88,7 +88,7 @@ class Reader:
         if entry.target is not None and self.start is not None:
             other, written, cut = self._encoded(entry.target, as_target=True)
             targets = [self.start, *other["input_ids"][:-1]]
-            target = after_start(written, str(self.tokenizer.convert_ids_to_tokens(self.start)))
+            target = after_start(written, str(self.tokenizer.convert_ids_to_tokens(self.start)), self.start)
             truncated = truncated or cut
         document = Document(entry.number, entry.text or "", entry.place, words, target)
         return Prepared(document, inputs, targets, truncated)
