@@ -41,13 +41,16 @@ from regard.watch.heads.induction import induction
 from regard.watch.heads.probe import Probe
 from regard.watch.heads.retrieval import retrieval
 from regard.watch.heads.table import Heads, heads
+from regard.watch.merging import gather, merge
 from regard.watch.record import Record
+from regard.watch.saving import load_record
 from regard.watch.site import Site
 from regard.watch.survey.comparing import compare_surveys
 from regard.watch.survey.findings import Survey
 from regard.watch.survey.running import survey
 from regard.watch.tally import Tally
 from regard.watch.watching import watch
+from regard.watch.words import words
 
 __all__ = [
     "Attended",
@@ -82,12 +85,15 @@ __all__ = [
     "flow",
     "flow_bound",
     "full",
+    "gather",
     "global_tokens",
     "hard",
     "head_kinds",
     "head_mean",
     "heads",
     "induction",
+    "load_record",
+    "merge",
     "neighbourhood",
     "packed",
     "padding",
@@ -114,5 +120,6 @@ __all__ = [
     "who_read",
     "window",
     "word_scores",
+    "words",
     "write_survey",
 ]
