@@ -32,6 +32,18 @@ from regard.watch.chains.relevance import relevance
 from regard.watch.chains.rollout import rollout
 from regard.watch.chains.value_weighted import value_weighted
 from regard.watch.chains.who_read import who_read
+from regard.watch.change.changes import (
+    Change,
+    change_output,
+    change_values,
+    hide,
+    knock_out,
+    scale_heads,
+    shift_values,
+    swap_values,
+)
+from regard.watch.change.changing import change
+from regard.watch.change.effect import Effect, effect, head_effects
 from regard.watch.faithfulness.measure import faithfulness
 from regard.watch.faithfulness.result import Faithfulness, Together, together
 from regard.watch.faithfulness.text_answer import text_answer
@@ -55,6 +67,8 @@ from regard.watch.words import words
 __all__ = [
     "Attended",
     "Attention",
+    "Change",
+    "Effect",
     "Faithfulness",
     "Head",
     "Heads",
@@ -73,11 +87,15 @@ __all__ = [
     "attend",
     "bilinear",
     "causal",
+    "change",
+    "change_output",
+    "change_values",
     "compare_surveys",
     "cosine",
     "dilated",
     "documents",
     "dot",
+    "effect",
     "entmax",
     "explain",
     "faithfulness",
@@ -88,10 +106,13 @@ __all__ = [
     "gather",
     "global_tokens",
     "hard",
+    "head_effects",
     "head_kinds",
     "head_mean",
     "heads",
+    "hide",
     "induction",
+    "knock_out",
     "load_record",
     "merge",
     "neighbourhood",
@@ -105,13 +126,16 @@ __all__ = [
     "report",
     "retrieval",
     "rollout",
+    "scale_heads",
     "scaled_dot_product_attention",
+    "shift_values",
     "sigmoid",
     "soft_cap",
     "softmax",
     "sparsemax",
     "strided",
     "survey",
+    "swap_values",
     "text_answer",
     "together",
     "top_k",
