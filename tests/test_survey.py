@@ -213,9 +213,15 @@ def test_two_processes_find_what_one_finds(whole, tmp_path):
 
 
 def test_a_finished_survey_is_not_made_again(whole, tmp_path):
-    run(tmp_path / "a")
+    with pytest.raises(Stop):
+        run(tmp_path / "a", on_progress=stopping(5))
+    state = next((tmp_path / "a").iterdir())
+    left = state.read_bytes()
+    run(tmp_path / "a", resume=True)
+    state.with_name("state-1-of-2.safetensors").write_bytes(left)  # as if killed while tidying up
     again = run(tmp_path / "a", resume=True, on_progress=stopping(0))
     assert again.packed() == whole.packed()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [TOTALS]
 
 
 @pytest.mark.parametrize("finished", [True, False])

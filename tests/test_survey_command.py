@@ -19,7 +19,9 @@ import regard
 from regard import Survey, survey, write_survey
 from regard.cli import main
 from regard.errors import ReportError
+from regard.reports.survey_facts import COLORS
 from regard.reports.survey_picture import as_survey_picture
+from regard.reports.survey_table import shortened
 from regard.watch.head_kinds import KINDS
 from regard.watch.survey.findings import TOTALS
 from regard.watch.tally import BLOCKS, STATISTICS
@@ -119,7 +121,7 @@ def test_a_corpus_is_surveyed_and_shown(run, saved, tmp_path):
     assert code == 0, err
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert "9 documents" in out
-    assert "encoder.layer.0.attention.self" in out
+    assert "The 4 heads most worth reading" in out
     assert "±" in out
     assert run("out")[1].splitlines()[:3] == out.splitlines()[:3]
 
@@ -214,6 +216,18 @@ def documents(folder):
 
 
 def test_every_kind_has_its_own_colour():
-    from regard.reports.survey_facts import COLORS
-
     assert len(set(COLORS.values())) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("sites", "short"),
+    [
+        (["e.0.a.self", "e.10.a.self"], ["0", "10"]),
+        (["a.b"], ["a.b"]),
+        (["h.1.1.x", "h.1.x"], ["1.x", "x"]),
+        (["x.0", "x.0#1"], ["0", "0#1"]),
+        (["d.0.self", "d.0.cross", "e.0.self"], ["d.0.self", "d.0.cross", "e.0.self"]),
+    ],
+)
+def test_names_of_sites_are_shortened_to_what_tells_them_apart(sites, short):
+    assert list(shortened(sites).values()) == short

@@ -119,11 +119,11 @@ def survey(
             error = InputError(f"--out: cannot make the folder {folder}: {caught.strerror or caught}")
         processes.agree(error)
         assert state is not None
-        if isinstance(state, Survey):
-            return state
-        if not resume and processes.rank == 0:
+        if processes.rank == 0 and (isinstance(state, Survey) or not resume):
             forget(folder)
         processes.agree(None)
+        if isinstance(state, Survey):
+            return state
         work = _Work(read, reader, batch_size, limit, strict, processes, state_path(folder, processes), on_progress)
         return _finish(folder, work.run(state), processes)
 

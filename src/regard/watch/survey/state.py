@@ -71,8 +71,13 @@ def starting_point(folder: Path, settings: Mapping[str, Any], processes: Process
     Raises:
         InputError: what stands there was made with other arguments, of another corpus or model.
     """
-    path = state_path(folder, processes)
-    if others := set(folder.glob(_STATES)) - set(folder.glob(_state_name("*", processes.size))):
+    path, states = state_path(folder, processes), set(folder.glob(_STATES))
+    finished = Survey.load(folder) if (folder / TOTALS).is_file() else None
+    # What a process that was killed while tidying up has left counts no more.
+    if finished is not None and not (states and _other(finished.settings, settings)):
+        _check_same(finished.settings, settings)
+        return finished
+    if others := states - set(folder.glob(_state_name("*", processes.size))):
         raise InputError(
             f"--resume: expected as many processes as the survey was begun with; {min(others).name} tells another"
             f" number than {processes.size}"
@@ -81,10 +86,6 @@ def starting_point(folder: Path, settings: Mapping[str, Any], processes: Process
         found, facts = Survey.unpacked(read(path), str(path))
         _check_same(found.settings, settings)
         return State(found, facts["chunk"], facts["step"])
-    if (folder / TOTALS).is_file():
-        finished = Survey.load(folder)
-        _check_same(finished.settings, settings)
-        return finished
     return State.new(settings, processes)
 
 
@@ -94,10 +95,13 @@ def forget(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _other(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of settings that differ."""
+    return [name for name in now if before.get(name) != now[name]]
+
+
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    differ = [name for name in now if before.get(name) != now[name]]
-    if differ:
-        name = differ[0]
+    for name in _other(before, now):
         hint = "the files are others than then" if name == "corpus_fingerprint" else ""
         hint = "its weights are others than then" if name == "model_fingerprint" else hint
         said = hint or f"it was {before.get(name)!r}, now {now[name]!r}"
