@@ -82,16 +82,16 @@ def _comparable(sets: Any) -> dict[str, list[int]]:
 
 def _expect_alike(number: int, one: Site, other: Site) -> None:
     """Expect two sites to differ in the batch at most."""
-    for name in ("name", "kind", "start", "dropout", "dtype", "cells"):
-        _expect(number, f"{name} of {one.name}", getattr(one, name), getattr(other, name))
+    name = one.name or "(no module)"
+    _expect(number, f"the site in place of {name}", one.name, other.name)
     for field in fields(one.sizes):
         if field.name != "batch":
-            have = getattr(one.sizes, field.name), getattr(other.sizes, field.name)
-            _expect(number, f"{field.name} of {one.name}", *have)
-    for what, shown in (("statistics", _kept_of), ("masses", lambda site: sorted(site.masses))):
-        _expect(number, f"{what} of {one.name}", shown(one), shown(other))
-    places = [None if site.places is None else site.places.tolist() for site in (one, other)]
-    _expect(number, f"queries of {one.name}", *places)
+            _expect(number, f"{field.name} of {name}", *(getattr(site.sizes, field.name) for site in (one, other)))
+    for what in ("kind", "dtype", "dropout", "cells", "start"):
+        _expect(number, f"{what} of {name}", getattr(one, what), getattr(other, what))
+    _expect(number, f"places of {name}", *(None if s.places is None else s.places.tolist() for s in (one, other)))
+    _expect(number, f"statistics of {name}", _kept_of(one), _kept_of(other))
+    _expect(number, f"masses of {name}", sorted(one.masses), sorted(other.masses))
 
 
 def _kept_of(site: Site) -> list[str]:
