@@ -17,7 +17,7 @@ from regard.cli import app
 from regard.engines import choose, fused, large_rows, rows
 from regard.engines.statistics import STATISTICS
 from regard.reports.build import MOST_WORDS
-from regard.watch import head_kinds, record, site
+from regard.watch import head_kinds, recorder, site
 from tests.demo import needs_demo
 
 ROOT = Path(regard.__file__).parents[2]
@@ -94,7 +94,7 @@ def test_the_first_command_of_the_readme_works(tmp_path):
 
 
 def test_the_numbers_of_the_docs_are_the_programs():
-    assert f"at most {record.KEEP_LENGTH:,} positions" in LOOKING
+    assert f"at most {recorder.KEEP_LENGTH:,} positions" in LOOKING
     assert f"at most {site.DENSE_LIMIT:,} numbers" in LOOKING
     assert f"more than {MOST_WORDS} words" in LOOKING
     heads = (ROOT / "docs/heads.md").read_text(encoding="utf-8")
