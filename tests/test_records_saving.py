@@ -1,6 +1,7 @@
 """The laws of records in files: what was written is read again to the bit, and nothing else is a record."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,21 @@ def test_a_report_of_a_read_record_is_that_of_the_record(tmp_path: Path) -> None
     for path, record in (("one.json", seen), ("other.json", read)):
         regard.report(record).save(tmp_path / path)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+
+
+PAGE = Path(__file__).parents[1] / "docs/records.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_python_of_the_page_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, PAGE.name, "exec"), {})
+
+
+def test_the_page_says_the_format(tmp_path: Path) -> None:
+    path = records.seen("plain").save(tmp_path / "seen.safetensors")
+    with safe_open(path, "pt") as opened:
+        head = opened.metadata()
+    page = PAGE.read_text(encoding="utf-8")
+    assert f'`format` is "{head["format"]}", `version` is "{head["version"]}"' in page
+    assert all(f"`{name}`" in page for name in [*head, *json.loads(head["record"])])
