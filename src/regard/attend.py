@@ -125,7 +125,7 @@ def attend(
     if torch.compiler.is_compiling():
         computed, ran = _run(chosen, problem), chosen.name
     else:
-        computed, ran = _led(chosen, problem, engine)
+        problem, computed, ran = _led(chosen, problem, engine)
     beside = _beside(problem, computed, wanted) if wanted else {}
     attended = Attended(
         output=computed.output,
@@ -161,10 +161,17 @@ def _run(engine: Engine, problem: Problem) -> Computed:
         return engine.run(problem)
 
 
-def _led(engine: Engine, problem: Problem, asked: str) -> tuple[Computed, str]:
-    """Run a problem through whoever leads; one that was changed on the way gets an engine of its own."""
+def _led(engine: Engine, problem: Problem, asked: str) -> tuple[Problem, Computed, str]:
+    """Run a problem through whoever leads; one that was changed on the way gets an engine of its own.
+
+    Returns:
+        The problem that was computed, what came out, and the engine's name.
+    """
+    computed = problem
 
     def compute(given: Problem) -> tuple[Computed, str]:
+        nonlocal computed
+        computed = given
         chosen = engine if given is problem else choose(given, asked)[0]
         token = _running.set(True)
         try:
@@ -175,7 +182,8 @@ def _led(engine: Engine, problem: Problem, asked: str) -> tuple[Computed, str]:
     way: Compute = compute
     for lead in _leads.get():
         way = partial(_through, lead, way)
-    return way(problem)
+    result = way(problem)
+    return computed, *result
 
 
 def _through(lead: Lead, compute: Compute, problem: Problem) -> tuple[Computed, str]:

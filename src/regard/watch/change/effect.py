@@ -1,8 +1,8 @@
 """What follows from a change: the output before and after, beside what was seen in either run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from regard.watch.change.changing import change
 from regard.watch.record import Record
 from regard.watch.watching import watch
 
+Inputs = Mapping[str, Any] | Sequence[Any] | Tensor
 Read = Callable[[Any], Tensor]
 
 
@@ -49,73 +50,90 @@ class Effect:
 
     @property
     def divergence(self) -> float:
-        """Mean Kullback-Leibler divergence, in nats, of the distributions that the last axes are logits of."""
+        """Mean Kullback-Leibler divergence, in nats, of the distributions that the last axes are logits of.
+
+        Of those after from those before, Σ p log(p / q) with p before and q after.
+        """
         before, after = (t.log_softmax(-1) for t in (self.before, self.after))
-        return float((before.exp() * (before - after)).sum(-1).mean())
+        terms = before.exp() * (before - after)
+        return float(terms.masked_fill(before == -torch.inf, 0).sum(-1).mean())
 
     def __repr__(self) -> str:
         return f"Effect(distance {self.distance:.4g}, cosine {self.cosine:.4f}, divergence {self.divergence:.4g})"
 
 
 @torch.no_grad()
-def effect(
-    model: nn.Module, inputs: Mapping[str, Any] | Tensor, *changes: Change, read: Read | None = None
-) -> Effect:
+def effect(model: nn.Module, inputs: Inputs, *changes: Change, read: Read | None = None) -> Effect:
     """Run a model without and with changes and return what becomes of its output, beside what either run saw.
 
     Args:
-        model: the model, best in evaluation.
-        inputs: its named inputs, or its only input.
+        model: the model, in evaluation: dropout would draw anew for the second run.
+        inputs: its named inputs, its inputs in order, or its only input.
         changes: as for `change`.
         read: takes what the model returns to a floating-point tensor. Default: its logits, else its last hidden
-            state, else the tensor or the first one that it returns.
+            state, else the first tensor that it returns. Padding counts unless `read` leaves it out.
 
     Raises:
         ChangeError: as for `change`, or nothing to read in the output.
     """
-    reader = read or default_read
     with watch(model) as seen_before:
-        before = reader(_run(model, inputs)).double()
+        before = _read(model, inputs, read)
     with watch(model) as seen_after, change(model, *changes):
-        after = reader(_run(model, inputs)).double()
+        after = _read(model, inputs, read)
     return Effect(before, after, seen_before, seen_after)
 
 
 @torch.no_grad()
 def head_effects(
     model: nn.Module,
-    inputs: Mapping[str, Any] | Tensor,
+    inputs: Inputs,
     *,
     read: Read | None = None,
-    by: str = "zero",
+    by: Literal["zero", "mean"] = "zero",
+    measure: Callable[[Effect], float] = lambda effect: effect.distance,
     on_head: Callable[[str, int], None] | None = None,
 ) -> dict[tuple[str, int], float]:
     """Knock out every head by itself and return how far the output moves, by path and head, largest first.
+
+    Heads of a module that is called several times are knocked out in all its calls at once.
 
     Args:
         model: as for `effect`.
         inputs: as for `effect`.
         read: as for `effect`.
         by: what stands in for a head, as for `knock_out`.
+        measure: what is measured. Default: `Effect.distance`.
         on_head: told of each head before it is knocked out, for progress.
 
-    Returns:
-        `Effect.distance` of each head.
+    Raises:
+        ChangeError: as for `effect`, or no attention call was seen.
     """
-    reader = read or default_read
     with watch(model, want=()) as seen:
-        before = reader(_run(model, inputs)).double()
+        before = _read(model, inputs, read)
     heads = {site.path: site.sizes.heads for site in seen}
+    if not heads:
+        raise ChangeError(f"expected at least one attention call; met none.\n{seen.coverage}")
     moved = {}
-    for path, count in heads.items():
-        for head in range(count):
-            if on_head is not None:
-                on_head(path, head)
-            out = knock_out(head, paths=_only(path), by="mean" if by == "mean" else "zero")
-            with change(model, out):
-                after = reader(_run(model, inputs)).double()
-            moved[path, head] = Effect(before, after, seen, seen).distance
+    for path, head in ((path, head) for path, count in heads.items() for head in range(count)):
+        if on_head is not None:
+            on_head(path, head)
+        with watch(model, want=()) as seen_after, change(model, knock_out(head, by=by, paths=path.__eq__)):
+            after = _read(model, inputs, read)
+        moved[path, head] = measure(Effect(before, after, seen, seen_after))
     return dict(sorted(moved.items(), key=lambda item: -item[1]))
+
+
+def _read(model: nn.Module, inputs: Inputs, read: Read | None) -> Tensor:
+    """Run a model and return what is read in its output, in float64."""
+    if isinstance(inputs, Mapping):
+        output = model(**inputs)
+    else:
+        output = model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+    found: Any = (read or default_read)(output)
+    if not isinstance(found, Tensor) or not found.is_floating_point():
+        got = found.dtype if isinstance(found, Tensor) else type(found).__name__
+        raise ChangeError(f"read: expected a floating-point tensor; got {got}")
+    return found.double()
 
 
 def default_read(output: Any) -> Tensor:
@@ -134,11 +152,3 @@ def default_read(output: Any) -> Tensor:
     if found is None:
         raise ChangeError(f"read: expected an output that holds a tensor; got {type(output).__name__}")
     return found
-
-
-def _run(model: nn.Module, inputs: Mapping[str, Any] | Tensor) -> Any:
-    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
-
-
-def _only(path: str) -> Callable[[str], bool]:
-    return lambda other: other == path

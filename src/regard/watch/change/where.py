@@ -1,9 +1,10 @@
 """Where a change applies: which layers, paths, kinds of attention and heads."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from operator import index
+from typing import SupportsIndex, TypedDict
 
 from regard.errors import ChangeError
 from regard.shapes import Sizes
@@ -47,18 +48,25 @@ class Where:
         """Check a choice.
 
         Raises:
-            ChangeError: a number that is none, or another kind than "self" or "cross".
+            ChangeError: a number that is none, no number at all, or another kind than "self" or "cross".
         """
         paths, kind = place.get("paths"), place.get("kind")
+        if unknown := sorted(set(place) - set(Place.__annotations__)):
+            raise ChangeError(f"expected layers=, paths= or kind=; got {', '.join(unknown)}=")
         if kind not in (None, "self", "cross"):
             raise ChangeError(f'kind: expected "self", "cross" or None for both; got {kind!r}')
-        begins = (paths,) if isinstance(paths, str) else paths
-        chosen = begins if begins is None or callable(begins) else tuple(begins)
-        return cls(_numbers("layers", place.get("layers")), chosen, kind, _numbers("heads", heads))
+        if paths is not None and not callable(paths):
+            paths = (paths,) if isinstance(paths, str) else tuple(paths)
+            if not paths or not all(isinstance(each, str) for each in paths):
+                raise ChangeError(f"paths: expected how paths begin, such as 'decoder'; got {place.get('paths')!r}")
+        layers = _numbers("layers", place.get("layers"))
+        if layers is not None and min(layers) < 0:
+            raise ChangeError(f"layers: expected numbers from 0; got {list(layers)}")
+        return cls(layers, paths, kind, _numbers("heads", heads))
 
-    def chooses(self, path: str, kind: str) -> bool:
-        """Whether a call of a module is chosen."""
-        if self.kind not in (None, kind):
+    def chooses(self, path: str, kind: str | None) -> bool:
+        """Whether a call of a module is chosen; where its kind is not known, whether it may be."""
+        if None not in (self.kind, kind) and self.kind != kind:
             return False
         if self.layers is not None and layer_of(path) not in self.layers:
             return False
@@ -66,7 +74,17 @@ class Where:
             return True
         if callable(self.paths):
             return self.paths(path)
-        return any(path == each or path.startswith(f"{each.rstrip('.')}.") for each in self.paths)
+        return any(_begins(path, each) for each in self.paths)
+
+    def missing(self, met: Collection[str]) -> str | None:
+        """Return what of the choice none of the modules that were met stands for, or None."""
+        if not met:
+            return str(self) or "all calls"
+        layers = [each for each in self.layers or () if each not in map(layer_of, met)]
+        named = () if self.paths is None or callable(self.paths) else self.paths
+        paths = [each for each in named if not any(_begins(path, each) for path in met)]
+        found = {"layers": layers, "paths": paths}
+        return ", ".join(f"{name}={value}" for name, value in found.items() if value) or None
 
     def heads_of(self, sizes: Sizes, path: str) -> tuple[int, ...] | None:
         """Return the chosen heads of a call, counted from 0; None for all.
@@ -84,8 +102,13 @@ class Where:
         return tuple(sorted({head % sizes.heads for head in self.heads}))
 
     def __str__(self) -> str:
-        parts = {"layers": self.layers, "paths": self.paths, "kind": self.kind, "heads": self.heads}
-        return ", ".join(f"{name}={value}" for name, value in parts.items() if value is not None)
+        paths = getattr(self.paths, "__name__", self.paths)
+        parts = {"layers": self.layers, "paths": paths, "kind": self.kind, "heads": self.heads}
+        return ", ".join(
+            f"{name}={list(value) if isinstance(value, tuple) else value}"
+            for name, value in parts.items()
+            if value is not None
+        )
 
 
 def layer_of(path: str) -> int | None:
@@ -94,10 +117,17 @@ def layer_of(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def _begins(path: str, beginning: str) -> bool:
+    return path == beginning or path.startswith(f"{beginning.rstrip('.')}.")
+
+
 def _numbers(name: str, given: Numbers) -> tuple[int, ...] | None:
     if given is None:
         return None
-    numbers = (given,) if isinstance(given, int) else tuple(given)
-    if any(not isinstance(each, int) or isinstance(each, bool) for each in numbers):
+    numbers = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(each, SupportsIndex) and not isinstance(each, bool) for each in numbers):
         raise ChangeError(f"{name}: expected a whole number, several, or None for all; got {given!r}")
-    return numbers
+    found = tuple(index(each) for each in numbers)
+    if not found:
+        raise ChangeError(f"{name}: expected at least one number, or None for all; got none")
+    return found

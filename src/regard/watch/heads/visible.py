@@ -9,7 +9,7 @@ from regard.mechanisms.grid import Grid, Positions, count
 from regard.mechanisms.modifiers import TensorBias
 
 # Models that do not forbid by -inf add -10,000 (in bfloat16: -9,984) or a lower number.
-_HIDES = -9.0e3
+HIDES = -9.0e3
 
 _AT_ONCE = 1 << 22
 
@@ -33,6 +33,6 @@ def visible_in(problem: Problem, queries: Positions, keys: Positions, items: ran
     tables = [each.on(grid) for each in problem.mechanism.modifiers if isinstance(each, TensorBias)]
     for added in (problem.mask.bias(grid), *tables):
         if added is not None:
-            allowed = allowed & (added > _HIDES)
+            allowed = allowed & (added > HIDES)
     allowed = allowed.reshape((1,) * (4 - allowed.ndim) + tuple(allowed.shape))
     return allowed.expand(*allowed.shape[:2], count(queries), count(keys))

@@ -9,7 +9,6 @@ from regard.engines.contract import Computed, Problem
 from regard.errors import WantError
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.watch.calls import Call
-from regard.watch.seams.live import Edit, as_edited
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,9 @@ class AttendCall:
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "AttendCall":
         """Return the call with other values."""
-        return replace(self, given=replace(self.given, value=change(self.given.value)))
+        value = change(self.given.value)
+        key = self.given.key.repeat_interleave(value.shape[1] // self.given.key.shape[1], 1)
+        return replace(self, given=replace(self.given, key=key, value=value))
 
     def run(self) -> tuple[Computed, str]:
         """Compute it."""
@@ -55,7 +56,7 @@ class AttendCall:
         """Return the problem."""
         return self.given
 
-    def seen(self, result: tuple[Computed, str], edits: Sequence[Edit]) -> Call:
+    def seen(self, result: tuple[Computed, str]) -> Call:
         """Return the call as it was seen.
 
         Raises:
@@ -65,4 +66,4 @@ class AttendCall:
         if not self.given.is_softmax:
             raise WantError(f"its weights are no softmax but {mechanism.weighing.kind}")
         computed, engine = result
-        return as_edited(Call(self.given, computed.lse, engine, mechanism.dropout, computed.output), edits)
+        return Call(self.given, computed.lse, engine, mechanism.dropout, computed.output)

@@ -16,7 +16,6 @@ from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.modifiers import alibi, soft_cap
 from regard.watch.calls import Call
 from regard.watch.seams.hugging_face import flex_mask
-from regard.watch.seams.live import Edit, as_edited
 
 Given = dict[str, Any]
 
@@ -84,11 +83,14 @@ class FunctionCall:
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "FunctionCall":
         """Return the call with other values."""
-        name = "value" if "value" in self.given else "v"
-        if name not in self.given:
+        names = ("key", "value") if "value" in self.given else ("k", "v")
+        if names[1] not in self.given:
             raise ChangeError(f"expected values of their own; got {self.kind.name}, which takes them packed")
-        changed = self._turned(change(self._turned(self.given[name])))
-        return replace(self, given=self.given | {name: changed})
+        key, value = (self._turned(self.given[name]) for name in names)
+        value = change(value)
+        key = key.repeat_interleave(value.shape[1] // key.shape[1], 1)
+        changed = dict(zip(names, map(self._turned, (key, value)), strict=True))
+        return replace(self, given=self.given | changed)
 
     def run(self) -> Any:
         """Call the function."""
@@ -108,11 +110,11 @@ class FunctionCall:
         query, key, value = (tensor.detach() for tensor in self.tensors)
         return Problem(query, key, value, self.kind.mechanism(self.given))
 
-    def seen(self, result: Any, edits: Sequence[Edit]) -> Call:
+    def seen(self, result: Any) -> Call:
         """Return the call as it was seen."""
         output = result[0] if isinstance(result, tuple) else result
         dropout = float(self.given.get(self.kind.dropout, 0.0)) if self.kind.dropout else 0.0
-        return as_edited(Call(self.problem(), None, self.kind.name, dropout, output, self._turned), edits)
+        return Call(self.problem(), None, self.kind.name, dropout, output, self._turned)
 
     def _turned(self, tensor: Tensor) -> Tensor:
         return tensor.transpose(1, 2) if self.kind.positions_first else tensor

@@ -1,14 +1,13 @@
 """An attention call that is about to run, whatever it came through, and what may be changed in it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from regard.engines.contract import Problem
-from regard.mechanisms.masks.tensors import TensorMask
 from regard.watch.calls import Call
 
 
@@ -17,12 +16,14 @@ class Edit:
     """A change of one call.
 
     Attributes:
+        count: how many query heads the call has.
         heads: the heads that it is for; None for all.
         hidden: booleans that broadcast to (B, 1, Nq, Nk), True where the query is not to see the key.
         values: takes values (B, G, Nk, Dv) to others of that shape.
         output: takes the output (B, H, Nq, Dv) to another of that shape.
     """
 
+    count: int
     heads: tuple[int, ...] | None = None
     hidden: Tensor | None = None
     values: Callable[[Tensor], Tensor] | None = None
@@ -38,7 +39,7 @@ class Live(Protocol):
         ...
 
     def hiding(self, hidden: Tensor) -> "Live":
-        """Return the call with keys hidden: booleans that broadcast to (B, 1, Nq, Nk).
+        """Return the call with keys hidden: booleans that broadcast to (B, H, Nq, Nk), with four axes.
 
         Raises:
             ChangeError: what computes the call takes no such mask.
@@ -46,7 +47,7 @@ class Live(Protocol):
         ...
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "Live":
-        """Return the call with its values (B, G, Nk, Dv) changed."""
+        """Return the call with its values (B, G, Nk, Dv) changed; they may become (B, H, Nk, Dv)."""
         ...
 
     def run(self) -> Any:
@@ -58,54 +59,55 @@ class Live(Protocol):
         ...
 
     def with_output(self, result: Any, output: Tensor) -> Any:
-        """Return what the call returned, with another output (B, H, Nq, Dv)."""
+        """Return what the model expects: what the call returned, with another output (B, H, Nq, Dv)."""
         ...
 
     def problem(self) -> Problem:
         """Return the call as a problem."""
         ...
 
-    def seen(self, result: Any, edits: Sequence[Edit]) -> Call:
-        """Return the call as it was seen, once it has run with some edits."""
+    def seen(self, result: Any) -> Call:
+        """Return the call as it was seen, once it has run and returned this."""
         ...
 
 
-def run_edited(live: Live, edits: Sequence[Edit]) -> Any:
-    """Run a call with edits, the first one applied last to the output; a call without any runs as it is."""
+def edited(live: Live, edits: Sequence[Edit]) -> Live:
+    """Return a call with keys hidden and values changed as edits ask for; what they do to outputs comes later."""
+    for edit in edits:
+        if edit.hidden is not None:
+            hidden = edit.hidden
+            live = live.hiding(hidden if edit.heads is None else hidden & _chosen(edit, hidden))
+        if edit.values is not None:
+            live = live.with_values(_each(edit, edit.values))
+    return live
+
+
+def finished(live: Live, result: Any, edits: Sequence[Edit]) -> Any:
+    """Return what a call with edits hands to the model, once it has returned a result."""
     if not edits:
-        return live.run()
-    edit, rest = edits[0], edits[1:]
-    changed = live if edit.hidden is None else live.hiding(edit.hidden)
-    changed = changed if edit.values is None else changed.with_values(edit.values)
-    result = run_edited(changed, rest)
+        return result
     output = live.output(result)
-    output = output if edit.output is None else edit.output(output)
-    if edit.heads is not None:
-        plain = result if changed is live else run_edited(live, rest)
-        output = torch.where(_chosen(edit.heads, output), output, live.output(plain))
+    for edit in edits:
+        if edit.output is not None:
+            made = edit.output(output)
+            output = made if edit.heads is None else torch.where(_chosen(edit, made), made, output)
     return live.with_output(result, output)
 
 
-def as_edited(call: Call, edits: Sequence[Edit]) -> Call:
-    """Return a call with the keys hidden that its edits hid; its log-sum-exp is then no longer known."""
-    for edit in edits:
-        if edit.hidden is not None:
-            mask = call.problem.mask & TensorMask(shown(edit, call.problem))
-            mechanism = replace(call.problem.mechanism, mask=mask)
-            call = replace(call, problem=replace(call.problem, mechanism=mechanism), lse=None)
-    return call
-
-
-def shown(edit: Edit, problem: Problem) -> Tensor:
-    """Return what an edit leaves to be seen: booleans that broadcast to (B, H, Nq, Nk)."""
-    hidden = torch.as_tensor(edit.hidden, device=problem.device)
+def _each(edit: Edit, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return what changes values; where it is for some heads only, every query head gets values of its own."""
     if edit.heads is None:
-        return ~hidden
-    return ~(hidden & _chosen(edit.heads, problem.query))
+        return function
+
+    def change(given: Tensor) -> Tensor:
+        made, plain = (each.repeat_interleave(edit.count // given.shape[1], 1) for each in (function(given), given))
+        return torch.where(_chosen(edit, given), made, plain)
+
+    return change
 
 
-def _chosen(heads: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return (1, H, 1, 1): whether each head is one of some."""
-    chosen = torch.zeros(like.shape[1], dtype=torch.bool, device=like.device)
-    chosen[list(heads)] = True
+def _chosen(edit: Edit, like: Tensor) -> Tensor:
+    """Return (1, H, 1, 1): whether each head is one of those of an edit."""
+    chosen = torch.zeros(edit.count, dtype=torch.bool, device=like.device)
+    chosen[list(edit.heads or ())] = True
     return chosen.view(1, -1, 1, 1)

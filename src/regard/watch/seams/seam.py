@@ -30,7 +30,7 @@ from regard.watch.seams.attend_call import AttendCall
 from regard.watch.seams.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
 from regard.watch.seams.functions import FUNCTIONS, Function, FunctionCall
 from regard.watch.seams.hugging_face import InterfaceCall, family
-from regard.watch.seams.live import Edit, Live, run_edited
+from regard.watch.seams.live import Edit, Live, edited, finished
 from regard.watch.seams.names import Names, Replacement, references
 from regard.watch.seams.torch_call import TorchCall
 from regard.watch.seams.written_out import Follower
@@ -57,8 +57,14 @@ class Sink(Protocol):
 class Changer(Protocol):
     """What changes calls; modules at work are given outermost first."""
 
-    def edits(self, modules: tuple[nn.Module, ...], problem: Problem) -> Sequence[Edit]:
-        """Return what is to be changed in a call."""
+    def edits(self, modules: tuple[nn.Module, ...], call: Live, hindrance: str | None) -> Sequence[Edit]:
+        """Return what is to be changed in a call, in this order.
+
+        Args:
+            modules: the modules at work.
+            call: the call.
+            hindrance: why its tensors hold no numbers to work with, if so.
+        """
         ...
 
 
@@ -156,10 +162,12 @@ class _Seam(TorchFunctionMode):
             with ExitStack() as stack:
                 if _get_current_function_mode_stack() == [self]:
                     stack.enter_context(_popped(self))
-                result = run_edited(live, edits)
+                if edits:
+                    live = edited(live, edits)
+                result = finished(live, live.run(), edits)
         finally:
             self._inside = before
-        self._tell(modules, live.tensors, lambda: live.seen(result, edits))
+        self._tell(modules, live.tensors, lambda: live.seen(result))
         return result
 
     def whole_layer(self, name: str, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -179,20 +187,24 @@ class _Seam(TorchFunctionMode):
         return result
 
     def _looks_away(self) -> bool:
-        """Whether what runs now is no call of its own: inside another call, a backward pass, or another thread."""
-        return self._inside or is_running() or _in_backward() or get_ident() != self._thread
+        """Whether what runs now is no call of its own: inside another call, a backward pass, or another thread.
+
+        Checkpointed modules run once more in the backward pass, and must be changed as they were the first time.
+        """
+        again = bool(self.changers and self._modules)
+        return self._inside or is_running() or (_in_backward() and not again) or get_ident() != self._thread
 
     def _edits(self, modules: tuple[nn.Module, ...], live: Live) -> list[Edit]:
-        if not self.changers or unreadable(live.tensors) is not None:
+        if not self.changers:
             return []
         with ExitStack() as stack:
             _undisturbed(stack)
-            problem = live.problem()
-        return [edit for changer in self.changers for edit in changer.edits(modules, problem)]
+            hindrance = unreadable(live.tensors)
+            return [edit for changer in self.changers for edit in changer.edits(modules, live, hindrance)]
 
     def _tell(self, modules: tuple[nn.Module, ...], tensors: Sequence[Tensor], make: Callable[[], Call]) -> None:
         """Hand a call to the sinks, with every mode, autocast and gradient recording off meanwhile."""
-        if not self.sinks:
+        if not self.sinks or _in_backward():
             return
         call = None
         with ExitStack() as stack:

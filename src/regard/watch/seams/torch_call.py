@@ -10,7 +10,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught, run_caught
 from regard.watch.calls import Arguments, Call, standard, translate
-from regard.watch.seams.live import Edit, as_edited
+from regard.watch.heads.visible import HIDES
 
 
 @dataclass(eq=False)
@@ -21,7 +21,7 @@ class TorchCall:
         function: torch's function.
         given: its arguments.
         meant: queries (B, H, N, D) as the model means them, where it may hand over the heads of a group as queries.
-        original: the call that this one was made of by edits, which has the shape that the model expects back.
+        original: the call that this one was made of by edits; the model expects an output of its shape.
         caught: the fused operator that it took, once it has run.
     """
 
@@ -53,12 +53,15 @@ class TorchCall:
         if mask is None:
             mask = ~hidden
         else:
-            mask = mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, -torch.inf)
+            mask = mask & ~hidden if mask.dtype == torch.bool else _firm(mask).masked_fill(hidden, -torch.inf)
         return self._with(replace(given, attn_mask=mask, is_causal=False))
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "TorchCall":
         """Return the call with other values."""
-        return self._with(replace(self.standard, value=change(self.standard.value)))
+        given, value = self.standard, change(self.standard.value)
+        # Torch wants keys and values in the same groups.
+        key = given.key.repeat_interleave(value.shape[1] // given.key.shape[1], 1)
+        return self._with(replace(given, key=key, value=value))
 
     def run(self) -> Tensor:
         """Call torch's function, and catch what its kernel gives beside the output."""
@@ -73,15 +76,26 @@ class TorchCall:
     def with_output(self, result: Tensor, output: Tensor) -> Tensor:
         """Return an output in the shape that the model expects."""
         given = (self.original or self).given
-        return output.reshape(*given.query.shape[:-1], output.shape[-1])
+        fixed = 3 if given.enable_gqa else 2
+        lead = torch.broadcast_shapes(*(t.shape[:-fixed] for t in (given.query, given.key, given.value)))
+        return output.reshape(*lead, *given.query.shape[-fixed:-1], output.shape[-1])
 
     def problem(self) -> Problem:
         """Return the call as a problem."""
         return translate(self.standard, None, None).problem
 
-    def seen(self, result: Tensor, edits: Sequence[Edit]) -> Call:
+    def seen(self, result: Tensor) -> Call:
         """Return the call as it was seen."""
-        return as_edited(translate(self.standard, self.caught, result), edits)
+        return translate(self.standard, self.caught, result)
 
     def _with(self, given: Arguments) -> "TorchCall":
         return TorchCall(self.function, given, original=self.original or self)
+
+
+def _firm(mask: Tensor) -> Tensor:
+    """Return a mask of numbers with -inf for those that forbid, but in rows of nothing else.
+
+    If the keys that a query sees were hidden beside such numbers, it would turn to forbidden ones.
+    """
+    forbids = mask <= HIDES
+    return mask.masked_fill(forbids & ~forbids.all(-1, keepdim=True), -torch.inf)

@@ -1,7 +1,7 @@
 """Attention that a model writes out itself: a softmax whose result, on its way through a few steps, meets values.
 
 A softmax over the last axis is remembered; what is made of it by slicing, reshaping, casting, masking and dropout
-is X Its weights are those that the model itself made.
+is followed. The attention's weights are those that the model itself made.
 """
 
 import math
@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.engines.contract import Problem
-from regard.errors import ChangeError
+from regard.errors import ChangeError, ShapeError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.weighing import softmax
-from regard.shapes import compute_dtype
+from regard.shapes import broadcasts, compute_dtype
 from regard.watch.calls import Call
-from regard.watch.seams.live import Edit, shown
 
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
 _DROPOUT = {F.dropout, torch.dropout}
@@ -155,6 +154,11 @@ class _Letters:
         """The axis that only values have."""
         return (set(self.values) - set(self.weights)).pop()
 
+    @property
+    def all_values(self) -> str:
+        """The axes of values of which there are as many as there are weights."""
+        return self.weights[:-2] + self.weights[-1] + self.width
+
 
 @dataclass(frozen=True, eq=False)
 class WrittenOutCall:
@@ -182,25 +186,20 @@ class WrittenOutCall:
     def hiding(self, hidden: Tensor) -> "WrittenOutCall":
         """Return the call with weights that are 0 where hidden, the others growing as a softmax makes them."""
         P, V = self.operands
-        before = _without(self._folded(self.weights.of(P)), hidden)
-        applied = _without(self._folded(P), hidden)
-        made = Weights(before.reshape(P.shape), self.weights.dropout)
-        return replace(self, operands=(applied.reshape(P.shape).to(P.dtype), V), weights=made)
+        before = self._folded(self.weights.of(P))
+        growth = _growth(before, hidden.to(P.device))
+        applied = (self._folded(P) * growth).to(P.dtype).reshape(P.shape)
+        made = Weights((before * growth).reshape(P.shape), self.weights.dropout)
+        return replace(self, operands=(applied, V), weights=made)
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "WrittenOutCall":
-        """Return the call with other values.
-
-        Raises:
-            ChangeError: weights and values do not share their leading axes.
-        """
+        """Return the call with other values, as many as there are weights."""
         P, V = self.operands
-        if self.letters is not None or V.shape[:-2] != P.shape[:-2]:
-            raise ChangeError(
-                "expected values with the leading axes of their weights; got attention written out as"
-                f" {tuple(P.shape)} times {tuple(V.shape)}. Load the model with torch's fused attention"
-            )
-        lead = self._folded(P).shape[:2]
-        return replace(self, operands=(P, change(V.reshape(*lead, *V.shape[-2:])).reshape(V.shape)))
+        if V.ndim == 1:
+            raise ChangeError("expected values (..., Nk, Dv); got a vector, one number a key")
+        V = change(self._values(V))
+        letters = None if self.letters is None else replace(self.letters, values=self.letters.all_values)
+        return replace(self, operands=(P, V.reshape(*P.shape[:-2], *V.shape[-2:])), letters=letters)
 
     def run(self) -> Tensor:
         """Multiply."""
@@ -226,12 +225,9 @@ class WrittenOutCall:
         """Return the weights as a problem: no dot products, and the logarithms of the weights in the mask."""
         return self._problem(self._folded(self.weights.of(self.operands[0])))
 
-    def seen(self, result: Tensor, edits: Sequence[Edit]) -> Call:
+    def seen(self, result: Tensor) -> Call:
         """Return the call as it was seen; in each row the weights are what they are, so the log-sum-exp is 0."""
         P = self._folded(self.weights.of(self.operands[0]))
-        for edit in edits:
-            if edit.hidden is not None:
-                P = _without(P, ~shown(edit, self._problem(P)))
         problem = self._problem(P)
         lse = torch.zeros(P.shape[:3], dtype=compute_dtype(P.dtype), device=P.device)
         lse.masked_fill_(P.amax(-1) <= 0 if P.shape[-1] else lse == 0, -torch.inf)
@@ -241,7 +237,7 @@ class WrittenOutCall:
         P = P.detach().to(compute_dtype(P.dtype))
         batch, heads, queries, keys = P.shape
         nothing = P.new_zeros(())
-        value = self._values(P)
+        value = self._values(self.operands[1].detach().to(P.dtype))
         # A sink without weight says that rows need not sum to 1: they are as the model made them.
         weigh = softmax(sink=-math.inf)
         return Problem(
@@ -251,20 +247,22 @@ class WrittenOutCall:
             Attention(mask=TensorMask(P.log()), scale=1.0, weigh=weigh),
         )
 
-    def _values(self, P: Tensor) -> Tensor:
-        """Return the values (B, H, Nk, Dv)."""
-        V = self.operands[1].detach().to(P.dtype)
-        if self.letters is None:
-            V = V.unsqueeze(-1) if V.ndim == 1 else V
-            lead = self.operands[0].shape[:-2]
-            return V.expand(*lead, *V.shape[-2:]).reshape(*P.shape[:2], *V.shape[-2:])
-        letters, wanted = self.letters, self.letters.weights[:-2] + self.letters.weights[-1] + self.letters.width
-        there = [letter for letter in wanted if letter in letters.values]
-        V = V.permute([letters.values.index(letter) for letter in there])
-        for place, letter in enumerate(wanted):
-            V = V if letter in there else V.unsqueeze(place)
-        lead = self.operands[0].shape[:-2]
-        return V.expand(*lead, *V.shape[-2:]).reshape(*P.shape[:2], *V.shape[-2:])
+    def _values(self, V: Tensor) -> Tensor:
+        """Return the values (B, H, Nk, Dv), the same ones several times where weights share them."""
+        P = self.operands[0]
+        V = V.unsqueeze(-1) if V.ndim == 1 else V
+        if self.letters is not None:
+            there = [letter for letter in self.letters.all_values if letter in self.letters.values]
+            V = V.permute([self.letters.values.index(letter) for letter in there])
+            for place, letter in enumerate(self.letters.all_values):
+                V = V if letter in there else V.unsqueeze(place)
+        if not broadcasts(V.shape[:-2], P.shape[:-2]):
+            raise ShapeError(
+                "expected values with the leading axes of their weights, or fewer; got attention written out as"
+                f" {tuple(P.shape)} times {tuple(V.shape)}"
+            )
+        batch, heads = self._folded(P).shape[:2]
+        return V.expand(*P.shape[:-2], *V.shape[-2:]).reshape(batch, heads, *V.shape[-2:])
 
     def _in_order(self, result: Tensor) -> Tensor:
         """Return a product with the axes of the weights, the last one being the values' width."""
@@ -281,13 +279,13 @@ class WrittenOutCall:
         return P.reshape((1,) * max(0, 4 - P.ndim) + tuple(P.shape)).flatten(0, max(0, P.ndim - 4))
 
 
-def _without(P: Tensor, hidden: Tensor) -> Tensor:
-    """Return weights (B, H, Nq, Nk) that are 0 where hidden, divided by what is left of all weight."""
-    kept = P.masked_fill(hidden.to(P.device), 0)
+def _growth(P: Tensor, hidden: Tensor) -> Tensor:
+    """Return what to multiply weights (B, H, Nq, Nk) by: 0 where hidden, else 1 over what is left of all weight."""
     # What a row lacks of 1 went to a sink, unless rounding alone explains it.
     sink = 1 - P.sum(-1, keepdim=True)
-    left = kept.sum(-1, keepdim=True) + sink.masked_fill(sink < 8 * torch.finfo(P.dtype).eps, 0)
-    return torch.where(left > 0, kept / left.clamp(min=torch.finfo(P.dtype).tiny), 0.0)
+    left = P.masked_fill(hidden, 0).sum(-1, keepdim=True) + sink.masked_fill(sink < 8 * torch.finfo(P.dtype).eps, 0)
+    empty = left <= 0
+    return (1 / left.masked_fill(empty, 1)).masked_fill(empty | hidden, 0)
 
 
 def _heads_of(module: nn.Module | None, rows: int) -> int:
