@@ -231,3 +231,14 @@ def test_a_record_is_not_changed_by_narrowing_it() -> None:
     seen.select(heads=[1], queries=[2])
     assert torch.equal(seen[""].weights(), before)
     assert seen[""].sizes.heads == HEADS
+
+
+@torch.no_grad()
+def test_a_report_takes_words() -> None:
+    model = models.FAMILIES["bert"].build("sdpa")
+    with watch(model) as seen:
+        model(models.tokens(1, len(TOKENS)))
+    (group,) = regard.report(seen, tokens=regard.words(TOKENS)).groups
+    assert group.keys.words == ("[CLS]", "the", "animal", "did", "the", "[SEP]")
+    groups = [0, 1, 2, 2, 3, 4, 5]
+    dense.close(group.layers[1][3].weights, dense.joined(seen.sites[1].weights(), groups, groups)[0, 3])

@@ -5,23 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from regard.watch.head_kinds import Head
-
-
-@dataclass(frozen=True, eq=False)
-class Axis:
-    """The words along one side of a map.
-
-    Attributes:
-        words: labels, in order.
-        groups: for each token of the model, the number of its word.
-        special: for each word, whether it is one that the tokenizer added ("[CLS]", "</s>").
-        separators: positions of tokens that separate or end texts.
-    """
-
-    words: tuple[str, ...]
-    groups: tuple[int, ...]
-    special: tuple[bool, ...]
-    separators: tuple[int, ...] = ()
+from regard.watch.words import Axis as Axis
 
 
 @dataclass(frozen=True, eq=False)
