@@ -102,5 +102,5 @@ def test_wrong_choices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         flow_bound(seen, 0, residual=-0.1)
     for name in [name for name in sys.modules if name.split(".")[0] == "scipy"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(WatchError, match="pip install scipy"):
+    with pytest.raises(WatchError, match="pip install"):
         flow(seen, 0)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import regard
 from regard.errors import ShapeError, WantError
 from regard.watch.faithfulness.curves import METRICS
-from regard.watch.faithfulness.intervals import between_draws, student
+from regard.watch.faithfulness.intervals import between_draws
+from regard.watch.student import quantile
 
 
 def depends_on(unit):
@@ -101,7 +102,7 @@ def test_intervals_between_draws_are_exact_in_ranks():
 def test_a_mean_over_texts_has_students_interval():
     # 97.5 % points of Student's t from printed tables.
     for degrees, point in ((4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (1000, 1.962)):
-        assert student(degrees) == pytest.approx(point, abs=1e-3)
+        assert quantile(0.95, degrees) == pytest.approx(point, abs=1e-3)
 
 
 def test_texts_together_are_a_mean_of_differences():

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from regard import Tally, watch
 from regard.errors import InputError, WatchError
+from regard.watch import student
 from regard.watch.head_kinds import KINDS, head_kinds
-from regard.watch.survey import estimates, examples, integers, student
+from regard.watch.survey import estimates, examples, integers
 from regard.watch.survey.documents import Document, Words
 from regard.watch.survey.examples import EXAMPLES, links_of
 from regard.watch.tally import BLOCKS, SHARES, STATISTICS, WANT, share_of
@@ -223,13 +224,6 @@ def test_of_one_document_there_is_a_mean_and_no_interval():
 def test_quantiles_are_those_of_the_tables(freedom, t):
     assert student.quantile(0.95, freedom) == pytest.approx(t, abs=6e-4)
     assert student.two_sided(t, freedom) == pytest.approx(0.05, abs=1e-4)
-
-
-@settings(deadline=None)
-@given(st.floats(0, 50), st.integers(1, 10**6))
-def test_students_t_agrees_with_scipy(t, freedom):
-    stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
-    assert student.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-6, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=20))

@@ -131,4 +131,6 @@ def _solver() -> Any:
     try:
         return import_module("scipy.sparse.csgraph").maximum_flow
     except ImportError as error:
-        raise WatchError("flow: expected scipy, which solves it; install it with `pip install scipy`") from error
+        raise WatchError(
+            "flow: expected scipy, which solves it; install it with: pip install 'regard[look]'"
+        ) from error

@@ -3,12 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from statistics import fmean, stdev
 
-from regard.watch.survey.student import quantile
-
-_quantile = cache(quantile)
+from regard.watch.student import quantile
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Estimate:
         mean = fmean(values)
         if len(values) < 2:
             return cls(mean, math.nan, math.nan)
-        half = _quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+        half = quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
         return cls(mean, max(0.0, mean - half), min(1.0, mean + half))
 
     def __str__(self) -> str:

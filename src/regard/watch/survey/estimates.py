@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from regard.watch.student import quantile, two_sided
 from regard.watch.survey.integers import FRACTION_BITS
-from regard.watch.survey.student import quantile, two_sided
 
 CONFIDENCE = 0.95
 

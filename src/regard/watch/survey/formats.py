@@ -122,7 +122,7 @@ def _needs(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise InputError(f"{what}; install it with: pip install datasets") from error
+        raise InputError(f"{what}; install it with: pip install 'regard[survey]'") from error
 
 
 def _has_fields(where: str, names: list[str], known: list[str]) -> None:
