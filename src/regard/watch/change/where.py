@@ -56,7 +56,7 @@ class Where:
         if kind not in (None, "self", "cross"):
             raise ChangeError(f'kind: expected "self", "cross" or None for both; got {kind!r}')
         if paths is not None and not callable(paths):
-            paths = (paths,) if isinstance(paths, str) else tuple(paths)
+            paths = (paths,) if isinstance(paths, str) or not isinstance(paths, Iterable) else tuple(paths)
             if not paths or not all(isinstance(each, str) for each in paths):
                 raise ChangeError(f"paths: expected how paths begin, such as 'decoder'; got {place.get('paths')!r}")
         layers = _numbers("layers", place.get("layers"))
@@ -96,7 +96,7 @@ class Where:
             return None
         if any(not -sizes.heads <= head < sizes.heads for head in self.heads):
             raise ChangeError(
-                f"heads: expected numbers from 0 to {sizes.heads - 1} at {path or 'the call'};"
+                f"heads: expected numbers from 0 to {sizes.heads - 1} at {path or 'the model'};"
                 f" got {list(self.heads)}"
             )
         return tuple(sorted({head % sizes.heads for head in self.heads}))

@@ -78,6 +78,7 @@ class _Seam(TorchFunctionMode):
         self.changers: list[Changer] = []
         self._modules: list[nn.Module] = []
         self._aside: ExitStack | None = None
+        self._again: ExitStack | None = None
         self._thread = get_ident()
         self._follower = Follower()
         self._meant: Tensor | None = None
@@ -97,6 +98,7 @@ class _Seam(TorchFunctionMode):
             stack.enter_context(self)
             # An interrupt can pass by the hooks that would end this.
             stack.callback(self._come_back)
+            stack.callback(self._end_again)
             yield
 
     def __torch_function__(
@@ -228,6 +230,10 @@ class _Seam(TorchFunctionMode):
         self._modules.append(module)
         for sink in self.sinks:
             sink.entered(module)
+        if self.changers and _in_backward() and self not in _get_current_function_mode_stack():
+            # The backward pass was itself called through the mode, which is off meanwhile.
+            self._again = ExitStack()
+            self._again.enter_context(self)
         # A changed call must not take the fast path, so there the mode stays.
         if not isinstance(module, _OWN_ATTENTION) or self._aside is not None or self.changers:
             return
@@ -243,6 +249,14 @@ class _Seam(TorchFunctionMode):
             pass
         if not any(isinstance(outer, _OWN_ATTENTION) for outer in self._modules):
             self._come_back()
+        if not self._modules:
+            self._end_again()
+
+    def _end_again(self) -> None:
+        """Be off again, after a module that ran once more in the backward pass."""
+        if self._again is not None:
+            self._again.close()
+            self._again = None
 
     def _come_back(self) -> None:
         """Be the mode again, after having stepped aside."""

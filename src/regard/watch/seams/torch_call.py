@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ class TorchCall:
     original: "TorchCall | None" = None
     caught: Caught | None = None
 
-    @cached_property
+    @property
     def standard(self) -> Arguments:
         """The arguments with four axes."""
         return standard(self.given, self.meant)

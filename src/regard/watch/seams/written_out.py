@@ -276,6 +276,9 @@ class WrittenOutCall:
         if P.ndim == 3:
             heads = _heads_of(self.module, P.shape[0])
             return P.reshape(-1, heads, *P.shape[1:])
+        heads = math.prod(P.shape[1:-2])
+        if P.ndim > 4 and heads in _said(self.module):  # heads of a group on an axis of their own
+            return P.flatten(1, -3)
         return P.reshape((1,) * max(0, 4 - P.ndim) + tuple(P.shape)).flatten(0, max(0, P.ndim - 4))
 
 
@@ -290,8 +293,13 @@ def _growth(P: Tensor, hidden: Tensor) -> Tensor:
 
 def _heads_of(module: nn.Module | None, rows: int) -> int:
     """Return how many heads a module says that it has, if they divide a number of rows; else all rows are."""
+    return next((n for n in _said(module) if rows % n == 0), rows)
+
+
+def _said(module: nn.Module | None) -> list[int]:
+    """Return how many heads a module says that it has, by whatever name."""
     said = (getattr(module, name, None) for name in _HEADS)
-    return next((n for n in said if isinstance(n, int) and n > 0 and rows % n == 0), rows)
+    return [n for n in said if isinstance(n, int) and n > 0]
 
 
 def _axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
