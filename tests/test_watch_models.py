@@ -1,4 +1,8 @@
-"""Watched models: what is seen at every head of every layer equals the weights that the models themselves give."""
+"""Watched models: what is seen at every head of every layer equals the weights that the models themselves give.
+
+Every architecture and implementation of Hugging Face is in test_watch_implementations; here are kinds, paths,
+caches, torch's own modules and a real model.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -11,74 +15,41 @@ from torch import Tensor, nn
 
 from regard import Record, watch
 from tests import dense
-from tests.models import FAMILIES, TOKENS, minilm_folder
+from tests.models import FAMILIES, TOKENS, encoder_then_decoder, minilm_folder, without_empty_rows
 
 TEXTS = sorted((Path(__file__).parent / "texts").glob("*.txt"))
 
 
+FAST = [family for family, each in FAMILIES.items() if "sdpa" in each.implementations]
+
+
 @cache
-def watched(family: str) -> tuple[list[Tensor], Record, bool]:
-    """Return the eager model's weights, the record of the other, and whether watching kept its output."""
+def watched(family: str) -> tuple[list[Tensor], Record]:
+    """Return the eager model's weights, as kernels mean them, and the record of the other."""
     eager, fast = FAMILIES[family].pair()
     inputs = FAMILIES[family].inputs()
     with torch.no_grad():
         weights = FAMILIES[family].attentions(eager(**inputs, output_attentions=True))
-        unwatched = fast(**inputs)
         with watch(fast) as seen:
-            output = fast(**inputs)
-    return weights, seen, torch.equal(output[0], unwatched[0])
+            fast(**inputs)
+    return [without_empty_rows(P, inputs) for P in weights], seen
 
 
-def expected(family: str) -> list[Tensor]:
-    """Return the weights that the watched model means.
-
-    Where a causal model is padded on the left, a padded query may see no key. The eager model adds finfo.min to its
-    whole row and attends evenly to everything, future and padding too; torch's function gives it no weight at all.
-    Neither reaches a real token, so rows of real tokens must agree, and padded rows must be 0.
-    """
-    weights, real = watched(family)[0], FAMILIES[family].real_queries
-    return weights if real is None else [P * real()[:, None, :, None] for P in weights]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_call_of_a_model_is_seen(family: str) -> None:
-    weights, seen, _ = watched(family)
-    assert len(seen) == len(weights)
-    assert seen.coverage.unseen == ()
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_statistic_of_every_head_equals_the_eager_models(family: str) -> None:
-    for site, P in zip(watched(family)[1], expected(family), strict=True):
-        dense.statistics_equal(site, P)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_spread_of_every_head_equals_the_eager_models(family: str) -> None:
-    for site, P in zip(watched(family)[1], expected(family), strict=True):
-        dense.spread_equal(site, P)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAST)
 def test_a_coarse_map_equals_the_eager_models(family: str) -> None:
-    for site, P in zip(watched(family)[1], expected(family), strict=True):
+    for site, P in zip(watched(family)[1], watched(family)[0], strict=True):
         mean, largest = dense.pooled(P, 5)
         dense.close(site.map(5).mean, mean)
         dense.close(site.map(5).max, largest)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_watched_model_gives_the_same_bits(family: str) -> None:
-    assert watched(family)[2]
-
-
-@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.parametrize("family", ["t5", "bart", "whisper", "detr"])
 def test_attention_on_the_encoder_is_called_cross(family: str) -> None:
     kinds = [site.kind for site in watched(family)[1]]
     assert kinds == ["self", "self", "self", "cross", "self", "cross"]
 
 
-@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "vit"])
+@pytest.mark.parametrize("family", [each for each in FAST if FAMILIES[each].attentions is not encoder_then_decoder])
 def test_attention_on_itself_is_called_self(family: str) -> None:
     assert {site.kind for site in watched(family)[1]} == {"self"}
 
