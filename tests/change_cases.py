@@ -1,4 +1,4 @@
-"""The oracle of the tests of changes: each change as a dense formula, and attention by every way that is changed."""
+"""The oracle of tests of changes: each change as a dense formula, and attention by every way that is changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
