@@ -14,7 +14,7 @@ import regard
 from regard import Record, Site, watch
 from regard.engines.statistics import STATISTICS
 from regard.errors import NotKeptError, RecordError
-from regard.watch.pieces import PiecedMask
+from regard.watch.records.pieces import PiecedMask
 from tests import dense, models
 
 PROMPT, NEW = 10, 9

@@ -53,9 +53,9 @@ from regard.watch.heads.induction import induction
 from regard.watch.heads.probe import Probe
 from regard.watch.heads.retrieval import retrieval
 from regard.watch.heads.table import Heads, heads
-from regard.watch.merging import gather, merge
 from regard.watch.record import Record
-from regard.watch.saving import load_record
+from regard.watch.records.merging import gather, merge
+from regard.watch.records.saving import load_record
 from regard.watch.site import Site
 from regard.watch.survey.comparing import compare_surveys
 from regard.watch.survey.findings import Survey

@@ -61,7 +61,7 @@ class Check:
         if count < LEAST_UNITS:
             raise InputError(f"--check: expected a text of at least {LEAST_UNITS} words; got {count}")
         say("checking the map")
-        answer = text_answer(_with_head(loaded), loaded.tokenizer, inputs, words, remove=self.remove)
+        answer = text_answer(with_head(loaded), loaded.tokenizer, inputs, words, remove=self.remove)
         panel = groups[-1].shown
         site = next(site for site in seen if site.name == panel.facts.site)
         found = faithfulness(
@@ -98,7 +98,7 @@ def _numbers(tokenizer: Any, ids: Tensor, source: Axis) -> Tensor:
     return torch.where(words < 0, -1, torch.searchsorted(kept, words))
 
 
-def _with_head(loaded: TextModel) -> Any:
+def with_head(loaded: TextModel) -> Any:
     """Return the model with the head that its files name, if they name one that answers; its base is shared."""
     import transformers
 

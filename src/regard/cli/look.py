@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from regard.cli.check import Check
+from regard.cli.effect import Asked
 from regard.cli.model import load
 from regard.cli.reading import read_and_watch
 from regard.cli.text import read_text
@@ -35,6 +36,19 @@ def look(
     by: Annotated[str, typer.Option(help=f"What colours the grid: {', '.join(STATISTICS)}.")] = STATISTICS[0],
     words: Annotated[bool, typer.Option("--words/--tokens", help="Join the tokens of a word, or not.")] = True,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Read at most this many tokens.")] = None,
+    knock_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER.HEAD[,...]", help="Silence heads, say what that does to the output, and show that run."
+        ),
+    ] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Hide a word from attention, likewise; may be repeated."),
+    ] = None,
+    heads_that_matter: Annotated[
+        bool, typer.Option("--heads-that-matter", help="Say which heads, each silenced, move the output most.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Check: does removing what the map highlights change the answer?")
     ] = False,
@@ -51,6 +65,9 @@ def look(
         raise InputError(f"--by: expected one of {', '.join(STATISTICS)}; got {by!r}")
     if remove not in WAYS:
         raise InputError(f"--remove: expected one of {', '.join(WAYS)}; got {remove!r}")
+    asked = Asked.of(knock_out, hide or ())
+    if check and asked is not None:
+        raise InputError("expected --check, or --knock-out and --hide; got both. A check is of the unchanged model")
     content = read_text(text, file)
     checking = Check(remove, draws, seed) if check else None
     console, progress = Console(), Console(stderr=True)
@@ -58,7 +75,19 @@ def look(
         with progress.status("loading the model") as status:
             loaded = load(model)
             status.update("reading the text")
-            shown = read_and_watch(loaded, content, target, words, max_tokens, layer, head, checking, status.update)
+            shown = read_and_watch(
+                loaded,
+                content,
+                target,
+                words,
+                max_tokens,
+                layer,
+                head,
+                checking,
+                asked,
+                heads_that_matter,
+                status.update,
+            )
         console.print(as_text(shown.title, shown.facts, shown.groups, shown.coverage, by, shown.check))
         for path in outputs:
             with progress.status(f"writing {path}"):

@@ -1,18 +1,20 @@
 """Reading a text with a model that is watched, and the report on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from regard.cli.check import Check
+from regard.cli.effect import Asked, Run, answering, that_matter, told
 from regard.cli.model import TextModel, quiet
 from regard.cli.words import axis_of
 from regard.engines.statistics import STATISTICS
 from regard.errors import InputError
 from regard.reports.panels import Axis
 from regard.reports.report import Report, report
+from regard.watch.change.changing import change
 from regard.watch.record import Record
 from regard.watch.watching import watch
 
@@ -28,6 +30,8 @@ def read_and_watch(
     layer: int | None,
     head: int | None,
     check: Check | None,
+    asked: Asked | None,
+    heads_that_matter: bool,
     say: Callable[[str], None],
 ) -> Report:
     """Run a model over a text and return the report on what its heads attended to.
@@ -41,6 +45,8 @@ def read_and_watch(
         layer: the layer to show first.
         head: the head to show first.
         check: how to check the map that is shown first, if at all.
+        asked: heads and words to do without, if any.
+        heads_that_matter: whether to knock out each head by itself, to tell which matter.
         say: told what is being done, for progress.
 
     Raises:
@@ -48,39 +54,48 @@ def read_and_watch(
         ReportError: there is no such layer or head.
     """
     source, inputs = _encoded(loaded, text, whole_words, max_tokens)
-    targets: Axis | None = None
-    decoder: dict[str, Any] = {}
-    labels: dict[str, Any] = {}
-    with torch.no_grad():
+    if target is not None and not loaded.has_encoder_and_decoder:
+        raise InputError(f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder")
+    model = loaded.model if asked is None and not heads_that_matter else answering(loaded)
+
+    def run(want: Collection[str]) -> Run:
+        targets, decoder, labels = None, {}, {}
         if loaded.has_encoder_and_decoder:
             say("writing the decoder's side")
             targets, decoder, labels = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
-        elif target is not None:
-            raise InputError(
-                f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder"
-            )
         say("running the model")
-        with watch(
-            loaded.model, want=(*STATISTICS, "rows"), on_site=lambda site: say(f"looked into {site.name}")
-        ) as seen:
-            loaded.model(**inputs, **decoder)
+        with watch(model, want=want, on_site=lambda site: say(f"looked into {site.name}")) as seen:
+            output = model(**inputs, **decoder)
+        return Run(seen, output, targets, decoder, labels)
+
+    with torch.no_grad():
+        if asked is None:
+            shown_run, said = run((*STATISTICS, "rows")), ()
+        else:
+            before = run(())
+            with change(model, *asked.changes(loaded, source)):
+                shown_run = run((*STATISTICS, "rows"))
+            said = told(loaded, asked, before, shown_run, target)
+    seen = shown_run.seen
     if not seen.sites:
         raise InputError(f"{loaded.name} shows no attention.\n{seen.coverage}")
+    if heads_that_matter:
+        said = (*said, that_matter(model, {**inputs, **shown_run.decoder}, say))
     say("putting words together")
-    facts = _facts(loaded, seen, source, targets)
     shown = report(
         seen,
         source,
-        target=targets,
-        title=f"What {loaded.name} attended to",
-        facts=facts,
+        target=shown_run.target,
+        title=f"What {loaded.name} attended to" + ("" if asked is None else f", {asked}"),
+        facts=(*_facts(loaded, seen, source, shown_run.target), *said),
         layer=layer,
         head=head,
     )
     if check is None:
         return shown
-    found, statement = check.of(loaded, {**inputs, **decoder, **labels}, source, seen, shown.groups, say)
-    return replace(shown, facts=(*facts, statement), check=found)
+    told_inputs = {**inputs, **shown_run.decoder, **shown_run.labels}
+    found, statement = check.of(loaded, told_inputs, source, seen, shown.groups, say)
+    return replace(shown, facts=(*shown.facts, statement), check=found)
 
 
 def _encoded(

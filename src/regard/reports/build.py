@@ -72,12 +72,12 @@ def _axes(name: str, sites: Sequence[Site], source: Axis | None, target: Axis | 
     if any((s.sizes.queries, s.sizes.keys) != (count, width) for s in sites):
         raise ReportError(
             f"{name}: expected calls of one size; got several. A decoder beside an encoder needs target=...; of"
-            " generation with a cache, watch one forward pass over the whole text instead"
+            " generation with a cache, report record.joined(), which makes one site of its steps"
         )
     if name.endswith("self-attention") and count != width:
         raise ReportError(
             f"{name}: expected as many queries as keys; got {count} and {width}, as generation with a cache makes."
-            " Watch one forward pass over the whole text instead"
+            " Report record.joined(), which makes one site of its steps"
         )
     queries = _fitted(f"{name}, queries", queries, count)
     return queries, queries if name.endswith("self-attention") else _fitted(f"{name}, keys", keys, width)

@@ -13,6 +13,9 @@ from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Full, Mask, causal
 from regard.mechanisms.masks.tensors import TensorMask
 
+# The engine of attention that a model writes out itself.
+WRITTEN_OUT = "written out"
+
 
 @dataclass(frozen=True, eq=False)
 class Call:

@@ -14,7 +14,7 @@ from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.modifiers import ScoreMod
 from regard.mechanisms.walk import parts_in, tensors_in, with_tensors
-from regard.watch.key_store import Held, Stretch
+from regard.watch.records.key_store import Held, Stretch
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from regard.errors import UnknownSiteError
 from regard.watch.coverage import Coverage
-from regard.watch.selecting import Chosen, selected
+from regard.watch.records.selecting import Chosen, selected
+from regard.watch.records.steps import joined
 from regard.watch.site import Kind, Site
-from regard.watch.steps import joined
 from regard.watch.words import Axis
 
 
@@ -121,6 +121,6 @@ class Record:
             RecordError: the file cannot be written, or safetensors is not installed.
         """
         # Reading a file gives a record, so that file stands above this one.
-        from regard.watch.saving import save_record
+        from regard.watch.records.saving import save_record
 
         return save_record(self, Path(path))

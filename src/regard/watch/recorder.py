@@ -8,16 +8,19 @@ from torch import Tensor, nn
 
 from regard.engines.log_weights import log_sum_exp
 from regard.engines.statistics import STATISTICS
-from regard.watch.calls import Call
+from regard.watch.calls import WRITTEN_OUT, Call
 from regard.watch.coverage import Coverage, cover
 from regard.watch.kept import Gradient, Kept, can_be_copied
-from regard.watch.key_store import KeyStores
 from regard.watch.record import Record
+from regard.watch.records.key_store import KeyStores
 from regard.watch.relation import first_place, relation
 from regard.watch.site import Kind, Site, statistics_of
 
 # Without `want`, queries and keys are kept for calls of at most this many positions.
 KEEP_LENGTH = 2048
+
+# Of attention that a model wrote out, the weights themselves are kept, so there the matrix must be small too.
+KEEP_WEIGHTS = 1 << 24
 
 # What is kept when asked for: queries and keys; values too; the gradient of the output too.
 KEEPING = frozenset(("rows", "values", "gradients"))
@@ -77,7 +80,7 @@ class Recorder(Record):
     def _site(self, path: str, modules: list[nn.Module], call: Call) -> Site:
         problem = call.problem
         lse = log_sum_exp(problem) if call.lse is None else call.lse
-        keep, can = self._keeps(max(problem.sizes.queries, problem.sizes.keys)), can_be_copied(problem)
+        keep, can = self._keeps(call), can_be_copied(problem)
         known = Kept(problem, lse)
         wanted = STATISTICS if self._want is None else self._want - KEEPING
         kind = relation(path, modules, problem)
@@ -125,5 +128,10 @@ class Recorder(Record):
             self._mask_copy = last = tensor.detach().clone()
         return last
 
-    def _keeps(self, length: int) -> bool:
-        return length <= KEEP_LENGTH if self._want is None else bool(self._want & KEEPING)
+    def _keeps(self, call: Call) -> bool:
+        """Whether to keep what weights are made of: as asked, else where it is small."""
+        if self._want is not None:
+            return bool(self._want & KEEPING)
+        sizes = call.problem.sizes
+        small = sizes.pairs <= KEEP_WEIGHTS or call.engine != WRITTEN_OUT
+        return small and max(sizes.queries, sizes.keys) <= KEEP_LENGTH

@@ -20,7 +20,7 @@ from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.weighing import softmax
 from regard.shapes import broadcasts, compute_dtype
-from regard.watch.calls import Call
+from regard.watch.calls import WRITTEN_OUT, Call
 
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
 _DROPOUT = {F.dropout, torch.dropout}
@@ -231,7 +231,7 @@ class WrittenOutCall:
         problem = self._problem(P)
         lse = torch.zeros(P.shape[:3], dtype=compute_dtype(P.dtype), device=P.device)
         lse.masked_fill_(P.amax(-1) <= 0 if P.shape[-1] else lse == 0, -torch.inf)
-        return Call(problem, lse, "written out", self.weights.dropout, result, self.output)
+        return Call(problem, lse, WRITTEN_OUT, self.weights.dropout, result, self.output)
 
     def _problem(self, P: Tensor) -> Problem:
         P = P.detach().to(compute_dtype(P.dtype))

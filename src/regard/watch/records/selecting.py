@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 from torch import Tensor
 
 from regard.errors import RecordError, UnknownSiteError
-from regard.watch.narrowing import narrowed
+from regard.watch.records.narrowing import narrowed
 from regard.watch.site import Site
 from regard.watch.words import Axis, words
 

@@ -12,11 +12,11 @@ from regard.errors import RecordError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.modifiers import Bias, Modifier
 from regard.watch.kept import Gradient, Kept, without_numbers
-from regard.watch.key_store import once
-from regard.watch.pieces import Piece, PiecedModifier
+from regard.watch.records.key_store import once
+from regard.watch.records.pieces import Piece, PiecedModifier
+from regard.watch.records.step_masks import Step, bias_of, mask_of
 from regard.watch.relation import first_place
 from regard.watch.site import Site, statistics_of
-from regard.watch.step_masks import Step, bias_of, mask_of
 
 
 def joined(sites: Sequence[Site], sets: Mapping[str, Tensor]) -> list[Site]:

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from regard.errors import RecordError
-from regard.watch.parts import Reader, UnsavableError, Writer
 from regard.watch.record import Record
+from regard.watch.records.parts import Reader, UnsavableError, Writer
 from regard.watch.site import Site
 
 # A file says with which version of the format it was written; older ones can be read, newer ones are refused.

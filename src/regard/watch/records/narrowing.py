@@ -16,8 +16,8 @@ from regard.mechanisms.modifiers import Bias, Modifier, SoftCap
 from regard.mechanisms.scores import TanhSum
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import Sizes
-from regard.watch.chosen import Choice, ChosenBias, ChosenMask, ChosenModifier
 from regard.watch.kept import Gradient, Kept, without_numbers
+from regard.watch.records.chosen import Choice, ChosenBias, ChosenMask, ChosenModifier
 from regard.watch.site import Site, statistics_of
 
 _OF_KEYS = ("received", "received_max", "map")

@@ -25,11 +25,11 @@ from regard.mechanisms.modifiers import Alibi, RelativeBuckets, SoftCap, TensorB
 from regard.mechanisms.scores import Dot, TanhSum
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import Sizes
-from regard.watch.chosen import Choice, ChosenBias, ChosenMask, ChosenModifier
 from regard.watch.coverage import Coverage, Unseen
 from regard.watch.kept import Gradient, Kept
-from regard.watch.key_store import Stretch
-from regard.watch.pieces import Piece, PiecedBias, PiecedMask, PiecedModifier
+from regard.watch.records.chosen import Choice, ChosenBias, ChosenMask, ChosenModifier
+from regard.watch.records.key_store import Stretch
+from regard.watch.records.pieces import Piece, PiecedBias, PiecedMask, PiecedModifier
 from regard.watch.site import Site
 
 _CLASSES: dict[str, type] = {

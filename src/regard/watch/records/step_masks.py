@@ -18,7 +18,7 @@ from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.modifiers import Bias, TensorBias
 from regard.shapes import Sizes
 from regard.watch.kept import Kept
-from regard.watch.pieces import Piece, PiecedBias, PiecedMask, R, Range
+from regard.watch.records.pieces import Piece, PiecedBias, PiecedMask, R, Range
 
 # Steps whose tensors follow no rule are put into one tensor for so many at a time.
 _STACKED = 64

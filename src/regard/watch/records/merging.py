@@ -16,9 +16,9 @@ from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.modifiers import Bias, Modifier, TensorBias
 from regard.watch.coverage import Coverage
 from regard.watch.kept import Gradient, Kept, without_numbers
-from regard.watch.pieces import Piece, PiecedBias, PiecedMask, PiecedModifier, R
 from regard.watch.record import Record
-from regard.watch.saving import bytes_of, record_of
+from regard.watch.records.pieces import Piece, PiecedBias, PiecedMask, PiecedModifier, R
+from regard.watch.records.saving import bytes_of, record_of
 from regard.watch.site import Site
 
 
