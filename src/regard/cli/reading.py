@@ -59,7 +59,9 @@ def read_and_watch(
     model = loaded.model if asked is None and not heads_that_matter else answering(loaded)
 
     def run(want: Collection[str]) -> Run:
-        targets, decoder, labels = None, {}, {}
+        targets: Axis | None = None
+        decoder: dict[str, Any] = {}
+        labels: dict[str, Any] = {}
         if loaded.has_encoder_and_decoder:
             say("writing the decoder's side")
             targets, decoder, labels = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
@@ -68,19 +70,20 @@ def read_and_watch(
             output = model(**inputs, **decoder)
         return Run(seen, output, targets, decoder, labels)
 
+    said: tuple[str, ...] = ()
     with torch.no_grad():
         if asked is None:
-            shown_run, said = run((*STATISTICS, "rows")), ()
+            shown_run = run((*STATISTICS, "rows"))
         else:
             before = run(())
             with change(model, *asked.changes(loaded, source)):
                 shown_run = run((*STATISTICS, "rows"))
-            said = told(loaded, asked, before, shown_run, target)
+            said = told(loaded, before, shown_run, target)
     seen = shown_run.seen
     if not seen.sites:
         raise InputError(f"{loaded.name} shows no attention.\n{seen.coverage}")
     if heads_that_matter:
-        said = (*said, that_matter(model, {**inputs, **shown_run.decoder}, say))
+        said = (*said, that_matter(model, {**inputs, **shown_run.decoder}, shown_run.output, say))
     say("putting words together")
     shown = report(
         seen,
