@@ -1,7 +1,5 @@
 """The laws of chains: streamed products, rollout and weighted values equal the dense formulas in float64."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,6 +19,7 @@ from regard.errors import NotKeptError, ShapeError, WantError, WatchError
 from regard.watch.chains import head_mean as streaming
 from regard.watch.chains.stack import ALL
 from tests import dense
+from tests.memory import on_linux, peak
 from tests.models import FAMILIES, minilm_folder
 
 LAWS = settings(deadline=None, max_examples=25, derandomize=True)
@@ -357,29 +356,20 @@ import sys
 import torch
 import regard
 
-torch.set_num_threads(2)
 torch.manual_seed(0)
 with torch.no_grad(), regard.watch(want=("rows",)) as seen:
     for _ in range(2):
         torch.nn.functional.scaled_dot_product_attention(*torch.randn(3, 1, 2, 8000, 16), is_causal=True)
 if sys.argv[1] == "rollout":
     regard.rollout(seen, [7999])
-status = open("/proc/self/status").read()
-print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
 
 
-def peak(what: str) -> float:
-    """Return the most memory, in MB, that a fresh process held."""
-    done = subprocess.run([sys.executable, "-c", ROLLED, what], capture_output=True, text=True, check=True)
-    return float(done.stdout) / 1024
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from Linux's /proc")
+@on_linux
 def test_rollout_of_8000_tokens_takes_a_small_part_of_one_matrix() -> None:
     one_matrix = 8000 * 8000 * 4 / 2**20
-    assert peak("rollout") - peak("plain") < one_matrix / 8
+    assert peak(ROLLED, "rollout") - peak(ROLLED, "plain") < one_matrix / 8
 
 
 # Weights times norms of values.

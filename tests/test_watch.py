@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -907,44 +905,6 @@ def test_a_record_prints_its_sites_and_its_receipt() -> None:
         "not seen: 1\n"
         "  1 (HomeMadeAttention): its forward did not run"
     )
-
-
-# Memory.
-
-ONE_LONG_CALL = """
-import contextlib
-import sys
-import torch
-import regard
-
-torch.manual_seed(0)
-torch.set_num_threads(2)
-watching = sys.argv[1] == "watched"
-q, k, v = torch.randn(3, 1, 12, 16384, 32)
-with torch.no_grad(), regard.watch() if watching else contextlib.nullcontext() as seen:
-    torch.nn.functional.scaled_dot_product_attention(q, k, v)
-assert not watching or seen[""].entropy.shape == (1, 12, 16384)
-status = open("/proc/self/status").read()
-print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-"""
-
-
-def peak(what: str) -> float:
-    """Return the most memory, in MB, that a fresh process held.
-
-    `getrusage` would do but for one thing: its maximum outlives exec, so that a child of a large test process
-    starts with its parent's.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", ONE_LONG_CALL, what], capture_output=True, text=True, check=True, timeout=170
-    )
-    return float(done.stdout) / 1024
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from Linux's /proc")
-def test_watching_16384_tokens_adds_less_than_150_megabytes() -> None:
-    assert peak("watched") - peak("plain") < 150
 
 
 # Kinds of heads, made by hand.
