@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import wraps
 from threading import get_ident
 from typing import Any, Protocol
@@ -28,12 +27,12 @@ from regard.errors import RegardError
 from regard.watch.calls import Arguments, Call, unreadable
 from regard.watch.seams.attend_call import AttendCall
 from regard.watch.seams.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
+from regard.watch.seams.follower import Follower
 from regard.watch.seams.functions import FUNCTIONS, Function, FunctionCall
 from regard.watch.seams.hugging_face import InterfaceCall, family
 from regard.watch.seams.live import Edit, Live, edited, finished
 from regard.watch.seams.names import Names, Replacement, references
 from regard.watch.seams.torch_call import TorchCall
-from regard.watch.seams.written_out import Follower
 
 _OWN_ATTENTION = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 
@@ -98,6 +97,7 @@ class _Seam(TorchFunctionMode):
             stack.enter_context(self)
             # An interrupt can pass by the hooks that would end this.
             stack.callback(self._come_back)
+            stack.callback(self._follower.forget)
             stack.callback(self._end_again)
             yield
 
@@ -124,14 +124,17 @@ class _Seam(TorchFunctionMode):
 
     def function(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch that may be part of attention written out."""
+        if not self._follower.concerns(func) or self._looks_away():
+            return func(*args, **kwargs)
+        module = self._modules[-1] if self._modules else None
         with torch._C.DisableTorchFunction():
-            call = self._follower.function(func, args, kwargs)
-        if call is not None and not self._looks_away():
-            return self.live(replace(call, module=self._modules[-1] if self._modules else None))
+            call = self._follower.call(func, args, kwargs, module)
+        if call is not None:
+            return self.live(call)
+        self._follower.before(func, args, kwargs)
         result = func(*args, **kwargs)
-        if self._follower.concerns(func) and not self._looks_away():
-            with torch._C.DisableTorchFunction():
-                self._follower.follow(func, args, kwargs, result)
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            self._follower.follow(func, args, kwargs, result)
         return result
 
     def interface(

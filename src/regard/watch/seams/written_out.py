@@ -1,60 +1,22 @@
-"""Attention that a model writes out itself: a softmax whose result, on its way through a few steps, meets values.
-
-A softmax over the last axis is remembered; what is made of it by slicing, reshaping, casting, masking and dropout
-is followed. The attention's weights are those that the model itself made.
-"""
+"""Attention that a model writes out itself, as a live call: the product of weights and values."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-from weakref import finalize
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regard.engines.contract import Problem
-from regard.errors import ChangeError, ShapeError
+from regard.errors import ShapeError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.weighing import softmax
 from regard.shapes import broadcasts, compute_dtype
 from regard.watch.calls import WRITTEN_OUT, Call
+from regard.watch.seams.einsum import Letters
 
-_SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
-_DROPOUT = {F.dropout, torch.dropout}
-_CASTS = {Tensor.to, Tensor.type_as, Tensor.type, Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double}
-_VIEWS = {
-    Tensor.__getitem__,
-    Tensor.view,
-    Tensor.reshape,
-    Tensor.flatten,
-    Tensor.unflatten,
-    Tensor.squeeze,
-    Tensor.unsqueeze,
-    Tensor.contiguous,
-    Tensor.narrow,
-    Tensor.expand,
-    torch.reshape,
-    torch.flatten,
-    torch.narrow,
-    torch.squeeze,
-    torch.unsqueeze,
-}
-_VALUES = {
-    Tensor.masked_fill,
-    Tensor.mul,
-    Tensor.__mul__,
-    Tensor.clone,
-    Tensor.nan_to_num,
-    torch.mul,
-    torch.masked_fill,
-    torch.nan_to_num,
-    torch.where,
-}
-_FOLLOWED = _DROPOUT | _CASTS | _VIEWS | _VALUES
-_PRODUCTS = {torch.matmul, torch.bmm, Tensor.matmul, Tensor.bmm, Tensor.__matmul__}
+# How modules call the number of their heads.
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
 
 
@@ -65,99 +27,20 @@ class Weights:
     Attributes:
         tensor: the weights before dropout, in the shape in which they stand now; None for the tensor itself.
         dropout: with what probability some were dropped.
+        turned: whether keys stand on the last axis but one.
     """
 
     tensor: Tensor | None = None
     dropout: float = 0.0
+    turned: bool = False
 
     def of(self, standing: Tensor) -> Tensor:
         """Return the weights before dropout, given the tensor that stands for them."""
         return standing if self.tensor is None else self.tensor
 
-
-class Follower:
-    """Follows the results of softmax through a model, by the identity of tensors."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Weights] = {}
-
-    def function(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "WrittenOutCall | None":
-        """Return the attention call that a function is about to finish, if it is one."""
-        if not self._known or not args:
-            return None
-        if func in _PRODUCTS and len(args) == 2 and id(args[0]) in self._known:
-            return WrittenOutCall(func, (args[0], args[1]), None, self._known[id(args[0])])
-        if func is torch.einsum and isinstance(args[0], str):
-            return self._einsum(args)
-        return None
-
-    def concerns(self, func: Any) -> bool:
-        """Whether a function may begin or carry on the way of weights."""
-        return func in _SOFTMAX or (bool(self._known) and func in _FOLLOWED)
-
-    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Take in that a function has run."""
-        if func in _SOFTMAX:
-            if isinstance(result, Tensor) and _axis(args, kwargs) in (-1, result.ndim - 1) and result.ndim > 1:
-                self._remember(result, Weights())
-        elif self._known and func in _FOLLOWED and isinstance(result, Tensor):
-            place = next((i for i, each in enumerate(args[:2]) if id(each) in self._known), None)
-            if place is not None and result is not args[place]:
-                self._remember(result, self._next(func, args, kwargs, place))
-
-    def _next(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], place: int) -> Weights:
-        """Return what is known of weights after a step."""
-        known = self._known[id(args[place])]
-        if func in _DROPOUT:
-            rate = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
-            return Weights(known.of(args[place]), float(rate))
-        if func in _CASTS:
-            return replace(known, tensor=known.of(args[place]))
-        if func in _VIEWS and known.tensor is not None:
-            return replace(known, tensor=func(known.tensor, *args[1:], **kwargs))
-        return Weights(None, known.dropout)
-
-    def _einsum(self, args: tuple[Any, ...]) -> "WrittenOutCall | None":
-        """Return the call in an einsum of weights and values, such as "bhqk,bkhd->bqhd"."""
-        operands = args[1] if len(args) == 2 and isinstance(args[1], tuple | list) else args[1:]
-        if len(operands) != 2 or "->" not in args[0] or "." in args[0]:
-            return None
-        place = next((i for i, each in enumerate(operands) if id(each) in self._known), None)
-        if place is None:
-            return None
-        sides, made = args[0].replace(" ", "").split("->")
-        letters = sides.split(",")
-        weights, values = letters[place], letters[1 - place]
-        summed = set(weights) & set(values) - set(made)
-        if summed != {weights[-1]} or weights[-1] in made or len(set(values) - set(weights)) != 1:
-            return None
-        names = _Letters(weights, values, made)
-        tensors = (operands[place], operands[1 - place])
-        return WrittenOutCall(torch.einsum, tensors, names, self._known[id(operands[place])])
-
-    def _remember(self, tensor: Tensor, weights: Weights) -> None:
-        number = id(tensor)
-        self._known[number] = weights
-        finalize(tensor, self._known.pop, number, None)
-
-
-@dataclass(frozen=True, eq=False)
-class _Letters:
-    """The axes of an einsum: of the weights (the last one summed over), of the values and of what is made."""
-
-    weights: str
-    values: str
-    made: str
-
-    @property
-    def width(self) -> str:
-        """The axis that only values have."""
-        return (set(self.values) - set(self.weights)).pop()
-
-    @property
-    def all_values(self) -> str:
-        """The axes of values of which there are as many as there are weights."""
-        return self.weights[:-2] + self.weights[-1] + self.width
+    def remade(self, change: Callable[[Tensor], Tensor]) -> "Weights":
+        """Return what is known after a step that changes the tensor, and the weights before dropout alike."""
+        return self if self.tensor is None else replace(self, tensor=change(self.tensor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,15 +49,15 @@ class WrittenOutCall:
 
     Attributes:
         function: what multiplies them.
-        operands: the weights as they are applied, and the values.
+        operands: the weights (..., Nq, Nk) as they are applied, and the values.
         letters: the axes, where the function is an einsum.
-        weights: what is known of the weights.
+        weights: what is known of the weights; where these are turned, the product is one of turned values and them.
         module: the module at work, which knows how many heads there are.
     """
 
     function: Callable[..., Tensor]
     operands: tuple[Tensor, Tensor]
-    letters: _Letters | None
+    letters: Letters | None
     weights: Weights
     module: nn.Module | None = None
 
@@ -189,24 +72,23 @@ class WrittenOutCall:
         before = self._folded(self.weights.of(P))
         growth = _growth(before, hidden.to(P.device))
         applied = (self._folded(P) * growth).to(P.dtype).reshape(P.shape)
-        made = Weights((before * growth).reshape(P.shape), self.weights.dropout)
+        made = replace(self.weights, tensor=(before * growth).reshape(P.shape))
         return replace(self, operands=(applied, V), weights=made)
 
     def with_values(self, change: Callable[[Tensor], Tensor]) -> "WrittenOutCall":
         """Return the call with other values, as many as there are weights."""
         P, V = self.operands
-        if V.ndim == 1:
-            raise ChangeError("expected values (..., Nk, Dv); got a vector, one number a key")
         V = change(self._values(V))
         letters = None if self.letters is None else replace(self.letters, values=self.letters.all_values)
         return replace(self, operands=(P, V.reshape(*P.shape[:-2], *V.shape[-2:])), letters=letters)
 
     def run(self) -> Tensor:
         """Multiply."""
+        P, V = self.operands
         if self.letters is None:
-            return self.function(*self.operands)
-        rule = f"{self.letters.weights},{self.letters.values}->{self.letters.made}"
-        return self.function(rule, *self.operands)
+            return self.function(V.mT, P.mT) if self.weights.turned else self.function(P, V)
+        operands = (P, V) if self.letters.weights_first else (V, P)
+        return self.function(self.letters.rule, *operands)
 
     def output(self, result: Tensor) -> Tensor:
         """Return the output (B, H, Nq, Dv)."""
@@ -217,7 +99,7 @@ class WrittenOutCall:
         """Return the output with the axes of the product."""
         output = output.reshape(self._in_order(result).shape)
         if self.letters is None:
-            return output
+            return output.mT if self.weights.turned else output
         order = self.letters.weights[:-1] + self.letters.width
         return output.permute([order.index(letter) for letter in self.letters.made])
 
@@ -250,7 +132,6 @@ class WrittenOutCall:
     def _values(self, V: Tensor) -> Tensor:
         """Return the values (B, H, Nk, Dv), the same ones several times where weights share them."""
         P = self.operands[0]
-        V = V.unsqueeze(-1) if V.ndim == 1 else V
         if self.letters is not None:
             there = [letter for letter in self.letters.all_values if letter in self.letters.values]
             V = V.permute([self.letters.values.index(letter) for letter in there])
@@ -267,15 +148,14 @@ class WrittenOutCall:
     def _in_order(self, result: Tensor) -> Tensor:
         """Return a product with the axes of the weights, the last one being the values' width."""
         if self.letters is None:
-            return result
+            return result.mT if self.weights.turned else result
         order = self.letters.weights[:-1] + self.letters.width
         return result.permute([self.letters.made.index(letter) for letter in order])
 
     def _folded(self, P: Tensor) -> Tensor:
         """Return weights (..., Nq, Nk) with axes (B, H, Nq, Nk)."""
         if P.ndim == 3:
-            heads = _heads_of(self.module, P.shape[0])
-            return P.reshape(-1, heads, *P.shape[1:])
+            return P.reshape(-1, _heads_of(self.module, P.shape[0]), *P.shape[1:])
         heads = math.prod(P.shape[1:-2])
         if P.ndim > 4 and heads in _said(self.module):  # heads of a group on an axis of their own
             return P.flatten(1, -3)
@@ -292,16 +172,11 @@ def _growth(P: Tensor, hidden: Tensor) -> Tensor:
 
 
 def _heads_of(module: nn.Module | None, rows: int) -> int:
-    """Return how many heads a module says that it has, if they divide a number of rows; else all rows are."""
-    return next((n for n in _said(module) if rows % n == 0), rows)
+    """Return how many heads a module says that it has, if they divide a number of rows; else 1: rows are items."""
+    return next((n for n in _said(module) if rows % n == 0), 1)
 
 
 def _said(module: nn.Module | None) -> list[int]:
     """Return how many heads a module says that it has, by whatever name."""
     said = (getattr(module, name, None) for name in _HEADS)
     return [n for n in said if isinstance(n, int) and n > 0]
-
-
-def _axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    return axis if isinstance(axis, int) else None
