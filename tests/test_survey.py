@@ -207,7 +207,8 @@ def test_two_processes_find_what_one_finds(whole, tmp_path):
     process = started(*torchrun, str(tmp_path / "child.py"), str(tmp_path / "a"))
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert out.split() == ["150", "150"]
+    # Two processes write at once, so that their lines may run together.
+    assert "".join(out.split()) == "150150"
     assert (tmp_path / "a" / TOTALS).read_bytes() == whole.packed()
     assert [path.name for path in (tmp_path / "a").iterdir()] == [TOTALS]
 
