@@ -10,6 +10,7 @@ import transformers
 import regard
 from tests import test_look
 from tests.demo import folder, needs_demo
+from tests.models import sharpen
 from tests.test_look import SENTENCE
 
 run, tiny = test_look.run, test_look.tiny
@@ -78,15 +79,36 @@ def test_how_the_distribution_of_a_decoder_moves(run, tiny, kind):
     assert int(best) >= 0
 
 
-@pytest.mark.parametrize("knocked", ["encoder:0.1", "decoder:0.0", "cross:0.1,encoder:0.0"])
-def test_what_an_encoder_decoder_writes(run, tiny, tmp_path, knocked):
+@pytest.fixture
+def writer(tiny):
+    """Save an encoder-decoder that writes words of its own; return its folder."""
     place = tiny("bart")
-    code, out, err = run(
-        "look", SENTENCE, "--model", place, "--knock-out", knocked, "--hide", "tired", "--json", "a.json"
+    model = transformers.BartForConditionalGeneration.from_pretrained(place)
+    sharpen(model)
+    model.generation_config.forced_eos_token_id = None
+    model.final_logits_bias[:, [0, 1, 2, 3]] = -1e4  # special tokens
+    model.final_logits_bias[:, 16:] = -1e4  # tokens without a word
+    model.save_pretrained(place)
+    return place
+
+
+@pytest.mark.parametrize("knocked", ["encoder:0.1", "decoder:0.0", "cross:0.1,encoder:0.0"])
+def test_what_an_encoder_decoder_writes(run, writer, tmp_path, knocked):
+    code, _, err = run(
+        "look", SENTENCE, "--model", writer, "--knock-out", knocked, "--hide", "tired", "--json", "a.json"
     )
     assert code == 0, err
-    assert "Unchanged, the model writes: " in flat(out)
-    groups = {g["name"]: g for g in json.loads((tmp_path / "a.json").read_text())["groups"]}
+    content = json.loads((tmp_path / "a.json").read_text())
+    now, before = content["facts"][-2:]
+    model = transformers.BartForConditionalGeneration.from_pretrained(writer).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(writer)
+    words = tokenizer(SENTENCE, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        written = model.generate(words, max_new_tokens=38, num_beams=1, do_sample=False)
+    text = tokenizer.decode(written[0], skip_special_tokens=True)
+    assert before == f"Unchanged, the model writes: {text}"
+    assert now.startswith("It writes")
+    groups = {group["name"]: group for group in content["groups"]}
     for name in ("self-attention", "cross-attention"):
         hidden = groups[name]["key_words"].index("tired")
         assert all(head["received_by_token"][hidden] == 0 for head in groups[name]["heads"])
@@ -111,7 +133,7 @@ def test_how_a_target_of_an_encoder_decoder_fares(run, tiny):
         ),
         (["--knock-out", ""], "--knock-out: expected LAYER.HEAD"),
         (["--knock-out", "0.9"], "heads: expected numbers from 0 to 1 at layers.0.self_attn; got [9]"),
-        (["--knock-out", "7.0"], "knock_out at layers=[7]: expected to meet an attention call"),
+        (["--knock-out", "7.0"], "knock_out at layers=[7], heads=[0]: expected to meet an attention call"),
         (["--knock-out", "cross:0.0"], "--knock-out: expected 0.0 of"),
         (["--hide", "dog"], "--hide: expected words of the text (The, animal, didn, ', t, cross,"),
         (["--hide", "tired", "--hide", "cat"], "; got cat"),

@@ -75,8 +75,9 @@ def read_and_watch(
         if asked is None:
             shown_run = run((*STATISTICS, "rows"))
         else:
+            changes = asked.changes(loaded, source)
             before = run(())
-            with change(model, *asked.changes(loaded, source)):
+            with change(model, *changes):
                 shown_run = run((*STATISTICS, "rows"))
             said = told(loaded, before, shown_run, target)
     seen = shown_run.seen
