@@ -1,6 +1,6 @@
 """Weights on demand: with queries, keys and log-sum-exp kept, any weight can be made again exactly."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,7 +82,7 @@ class Kept:
         """
         value = held.value
         if value is None:
-            value = without_numbers(problem.value, problem.value.shape)
+            value = without_numbers(problem.value, *problem.value.shape)
         mechanism = with_tensors(problem.mechanism, lambda tensor: copy_mask(tensor.detach()))
         query = problem.query.clone(memory_format=torch.contiguous_format)
         copied = replace(problem, query=query, key=held.key, value=value, mechanism=mechanism)
@@ -174,7 +174,7 @@ class Kept:
         return tensor.view(self.problem.sizes.batch, self.problem.sizes.heads, *tensor.shape[1:])
 
 
-def without_numbers(values: Tensor, shape: Sequence[int]) -> Tensor:
+def without_numbers(values: Tensor, *shape: int) -> Tensor:
     """Return what stands for values that are not kept: of their type and of a shape, in no memory."""
     return values.new_zeros(()).expand(*shape)
 

@@ -136,7 +136,7 @@ def _kept(several: Sequence[Kept]) -> Kept:
     has_values = all(kept.has_values for kept in several)
     query, key = (torch.cat([getattr(p, name) for p in problems]) for name in ("query", "key"))
     values = [problem.value for problem in problems]
-    value = torch.cat(values) if has_values else without_numbers(values[0], (len(key), *values[0].shape[1:]))
+    value = torch.cat(values) if has_values else without_numbers(values[0], len(key), *values[0].shape[1:])
     holders = [kept.gradient for kept in several if kept.gradient is not None]
     outputs = [holder.output for holder in holders if holder.output is not None]
     return Kept(

@@ -122,7 +122,7 @@ def _kept(kept: Kept, narrow: _Narrow) -> Kept:
         value = narrow.of_key_heads(problem.value)
     else:
         shape = (narrow.sizes.batch, narrow.sizes.key_heads, *problem.value.shape[2:])
-        value = without_numbers(problem.value, shape)
+        value = without_numbers(problem.value, *shape)
     part = Problem(
         narrow.rows(problem.query), narrow.of_key_heads(problem.key), value, _mechanism(problem.mechanism, narrow)
     )

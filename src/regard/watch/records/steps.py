@@ -117,7 +117,7 @@ def _values(steps: Sequence[Step]) -> Tensor:
     if all(step.kept.has_values for step in steps):
         return _whole(steps, values)
     batch, heads, _, width = values[-1].shape
-    return without_numbers(values[-1], (batch, heads, steps[-1].keys[1], width))
+    return without_numbers(values[-1], batch, heads, steps[-1].keys[1], width)
 
 
 def _gradient(keeps: Sequence[Kept]) -> Gradient | None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from inspect import isfunction
 from typing import Any
 from unittest.mock import patch
 
@@ -49,5 +50,7 @@ def references(function: Any, modules: Iterable[str]) -> Iterator[tuple[Any, str
     for name in dict.fromkeys(modules):
         module = sys.modules.get(name)
         for key, value in list(vars(module).items()) if module is not None else []:
-            if value is function or getattr(value, "_torchdynamo_orig_callable", None) is function:
+            # Only functions are asked for attributes: other objects may do anything when they are.
+            compiled = vars(value).get("_torchdynamo_orig_callable") if isfunction(value) else None
+            if value is function or (function is not None and compiled is function):
                 yield module, key
