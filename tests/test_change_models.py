@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 from torch.nn import functional as F
+from transformers.integrations import sdpa_attention
 
 import regard
 from tests import dense
@@ -150,19 +151,27 @@ def test_generation_with_a_cache_goes_on_changing(kind, change, implementation):
     assert (plain - steps).abs().max() > 1e-4
 
 
-def test_a_single_grouped_step_is_changed_as_its_query_heads():
-    """Where the library hands over the heads of a group as queries, heads are still those of the model."""
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_single_grouped_step_is_changed_as_its_query_heads(padded, monkeypatch):
+    """With a mask, the library hands over the heads of a group as queries; heads are still those of the model."""
+    packed = []
+    own = sdpa_attention.pack_gqa
+    monkeypatch.setattr(sdpa_attention, "pack_gqa", lambda *given: packed.append(given) or own(*given))
     model = writer("llama")
     model.set_attn_implementation("sdpa")
     words = FAMILIES["llama"].inputs()["input_ids"]
-    with torch.no_grad(), regard.change(model, regard.knock_out([1]), regard.hide(3, heads=2)):
-        whole = model(words).logits[:, -1]
-        past = model(words[:, :-1], use_cache=True).past_key_values
+    mask = left_padded() if padded else torch.ones_like(left_padded())
+    changes = regard.knock_out([1]), regard.hide(9, heads=2), regard.swap_values({8: 12}, [0, 3])
+    with torch.no_grad(), regard.change(model, *changes):
+        whole = model(words, attention_mask=mask).logits[:, -1]
+        past = model(words[:, :-1], attention_mask=mask[:, :-1], use_cache=True).past_key_values
+        assert not packed
         with regard.watch(model) as seen:
-            step = model(words[:, -1:], past_key_values=past, use_cache=True).logits[:, -1]
+            step = model(words[:, -1:], attention_mask=mask, past_key_values=past, use_cache=True).logits[:, -1]
     close(step, whole)
+    assert bool(packed) is padded
     assert {(site.sizes.heads, site.sizes.queries, site.sizes.keys) for site in seen} == {(4, 1, TOKENS)}
-    assert not seen.sites[0].weights()[:, 2, :, 3].any()
+    assert not seen.sites[0].weights()[:, 2, :, 9].any()
 
 
 def test_an_encoder_decoder_generates_under_a_change():
