@@ -28,6 +28,7 @@ from regard.errors import ChangeError, WatchError
 from regard.watch.seams.hugging_face import InterfaceCall
 from tests import dense
 from tests.models import FAMILIES, TOKENS, Family, left_padded, tokens, without_empty_rows
+from tests.test_flex import NEEDS_COMPILER
 
 STAND_IN = "flash_stand_in"
 
@@ -345,7 +346,9 @@ def real_keys(site: Site, items: int) -> Tensor | None:
 # compiled flex attention, as people run it
 
 
+@NEEDS_COMPILER
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of its own parts
 @pytest.mark.parametrize("name", ["bert padded", "llama left padded", "mistral", "gemma2"])
 def test_compiled_flex_attention_is_seen(name: str) -> None:
     family = FAMILIES[name]

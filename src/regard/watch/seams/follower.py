@@ -151,6 +151,8 @@ class Follower:
         known: Weights = self._known[id(standing)]
 
         def again(tensor: Tensor) -> Tensor:
+            if tensor.stride() != standing.stride():  # a view needs the same strides
+                tensor = torch.empty_like(standing, dtype=tensor.dtype).copy_(tensor)
             made: Tensor = func(*args[:place], tensor.detach(), *args[place + 1 :], **kwargs)
             return made
 
@@ -163,7 +165,7 @@ class Follower:
             turned = _turned(func, args, kwargs, known.turned)
             return None if turned is None else replace(known.remade(again), turned=turned)
         if func in _SAME:
-            return known
+            return known.remade(again)
         if known.turned or (func is Tensor.__getitem__ and not _keeps_keys(args[1], standing.ndim)):
             return None
         if func not in _SLICES and result.shape[-1] != standing.shape[-1]:
