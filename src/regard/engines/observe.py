@@ -7,6 +7,7 @@ kernel does so where it can (see `gpu`).
 import math
 import threading
 from collections.abc import Collection
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -17,11 +18,15 @@ from regard.engines.gpu import terms
 from regard.engines.log_weights import FLOOR, LogWeights
 from regard.engines.pairs import chunks, pair_chunks, subranges
 from regard.engines.statistics import STATISTICS, Statistics, check_want
+from regard.engines.workers import share
 from regard.shapes import compute_dtype
 
 CELLS = 64
 KEY_TILE = 4 * BLOCK
 TILE = 1024 * KEY_TILE
+
+# Calls with more weights than this are shared among threads.
+SHARED = 1 << 20
 
 # How many numbers of queries or keys are prepared at a time.
 PREPARED = 1 << 21
@@ -81,19 +86,25 @@ def _observe(problem: Problem, lse: Tensor, wanted: frozenset[str], cell: tuple[
 
 
 def _stream(problem: Problem, lse: Tensor, rows: RowStatistics, columns: ColumnStatistics, like: Tensor) -> None:
-    """Walk over pairs, strips of queries and tiles of keys."""
+    """Walk over pairs, shared among threads, strips of queries and tiles of keys."""
     sizes, cell = problem.sizes, columns.query_cell
     width = max(BLOCK, min(KEY_TILE, _up(sizes.keys, BLOCK)))
-    tallest = TILE // width // min(2, max(1, sizes.batch * sizes.heads))
-    height = max(cell, min(tallest, sizes.queries) // cell * cell)
+    height = max(cell, min(TILE // width, sizes.queries) // cell * cell)
     at_once = max(1, TILE // (height * width))
-    for group in pair_chunks(sizes, at_once * max(1, PREPARED // (at_once * sizes.width * sizes.keys))):
+
+    def walk(group: range) -> None:
         prepared = LogWeights.of(problem, group, lse)
+        mine = copy(columns)  # the room for a strip is each thread's own, the results are shared
         for pairs in subranges(group, at_once):
             weights = prepared.narrow(pairs)
             for queries in chunks(sizes.queries, height):
                 spot = Spot(slice(pairs.start, pairs.stop), queries, _up(queries.stop - queries.start, cell))
-                _strip(weights, spot, rows, columns, like)
+                _strip(weights, spot, rows, mine, like)
+
+    most = at_once * max(1, PREPARED // (at_once * sizes.width * sizes.keys))
+    worthwhile = problem.device.type == "cpu" and sizes.pairs > SHARED
+    each = math.ceil(sizes.batch * sizes.heads / torch.get_num_threads()) if worthwhile else most
+    share(walk, pair_chunks(sizes, min(most, each)), worthwhile=worthwhile)
 
 
 def _strip(weights: LogWeights, spot: Spot, rows: RowStatistics, columns: ColumnStatistics, like: Tensor) -> None:
