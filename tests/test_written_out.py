@@ -4,6 +4,7 @@ The oracle is the dense formula in float64, and for the values the model's own o
 """
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -390,7 +391,97 @@ def test_other_softmaxes_are_not_taken_for_attention(way: Way) -> None:
     with watch(model) as seen:
         model(torch.randn(5, 7))
     assert len(seen) == 0
-    assert seen.coverage.unseen == ()
+    # Over three axes it may be attention all the same, and is listed.
+    reasons = [unseen.reason for unseen in seen.coverage.unseen]
+    assert [reason.startswith("a softmax over three axes") for reason in reasons] == [True] * (
+        way in (one_key, all_heads_at_once)
+    )
+
+
+def followed_by_hand(m: nn.Module, x: Tensor) -> Tensor:
+    return (x.softmax(-1).unsqueeze(-1) * torch.ones(D)).sum(-2)
+
+
+def logarithms(m: nn.Module, x: Tensor) -> Tensor:
+    return x.softmax(axis=1) + 0.0
+
+
+@pytest.mark.parametrize("way", [followed_by_hand, logarithms], ids=lambda way: way.__name__)
+def test_a_softmax_that_is_lost_on_its_way_is_listed_whatever_its_module_is_called(way: Way) -> None:
+    class Mixing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return way(self, x)
+
+    with watch(model := Mixing()) as seen:
+        model(torch.randn(2, 5, 5))
+    (unseen,) = seen.coverage.unseen
+    assert unseen.class_name == "Mixing"
+    assert "was not followed to a product with values" in unseen.reason
+
+
+def test_what_comes_of_a_refused_product_is_no_weight() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(6, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.softmax(-1) @ self.table) @ torch.ones(6, D)
+
+    with watch(model := Twice()) as seen:
+        model(torch.randn(5, 6))
+    assert len(seen) == 0
+
+
+@pytest.mark.parametrize("write", [lambda P: P.copy_(torch.eye(5)), lambda P: torch.mul(P, 0.5, out=P)])
+def test_weights_written_into_after_a_cast_are_seen_as_they_are(write: Callable[[Tensor], Tensor]) -> None:
+    class Cast(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            P = x.softmax(-1).to(torch.float64)
+            write(P)
+            self.P = P.clone()
+            return P @ torch.ones(5, D, dtype=torch.float64)
+
+    with torch.no_grad(), watch(model := Cast()) as seen:
+        model(torch.randn(2, 3, 5, 5))
+    torch.testing.assert_close(seen[""].weights().double(), model.P, atol=1e-6, rtol=0)
+
+
+def test_watching_works_again_after_an_error_while_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> None:
+            raise ImportError("a library whose parts cannot be loaded")
+
+    monkeypatch.setitem(sys.modules, "flash_attn", Broken())
+    model = nn.MultiheadAttention(8, 2)
+    x = torch.randn(3, 1, 8)
+    with watch(model) as seen:
+        model(x, x, x)
+    assert len(seen) == 1
+
+
+def test_gradients_keep_no_call_alive() -> None:
+    query = torch.randn(1, 1, 5, 8, requires_grad=True)
+    with watch(want=("gradients",)) as seen:
+        output = torch.nn.functional.scaled_dot_product_attention(query, query, query)
+        output.sum().backward()
+    assert seen.sites[0].gradient.shape == (1, 1, 5, 8)
+    alive = weakref.ref(output)
+    del output
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_record_keeps_no_model_alive() -> None:
+    model = nn.MultiheadAttention(8, 2)
+    alive = weakref.ref(model)
+    x = torch.randn(3, 1, 8)
+    with watch(model) as seen:
+        model(x, x, x)
+    del model
+    gc.collect()
+    assert alive() is None
+    assert "seen: 1 attention call" in str(seen.coverage)
 
 
 def test_experts_are_not_taken_for_attention() -> None:

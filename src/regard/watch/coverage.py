@@ -96,7 +96,7 @@ def cover(
 
 def _missed(path: str, class_name: str, reason: str) -> Unseen:
     advice = "use TransformerEncoder(..., enable_nested_tensor=False)" if "nested" in reason else ""
-    return Unseen(path, class_name, f"a call came by, but {reason}", advice)
+    return Unseen(path, class_name, reason, advice)
 
 
 def _looks_like_attention(path: str, module: nn.Module) -> bool:

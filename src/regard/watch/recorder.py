@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ class Recorder(Record):
     ) -> None:
         super().__init__(sets=sets)
         self._on_site = on_site
-        self._model, self._want, self._cells = model, want, cells
+        self._want, self._cells = want, cells
+        self._any_model, self._closed = model is None, False
         self._paths = paths
         self._keys = KeyStores()
         self._mask_copy: Tensor | None = None
@@ -52,12 +54,21 @@ class Recorder(Record):
     @property
     def coverage(self) -> Coverage:
         """The receipt: what was seen, what not, why, and what to do."""
+        if self._closed:
+            return self._coverage
         return cover(self._paths, dict(self._calls), self._at_work, self._entered, self._missed)
+
+    def close(self) -> None:
+        """Let go of the model, once nothing more will come."""
+        self._coverage, self._closed = self.coverage, True
+        self._paths, self._missed, self._mask_copy = {}, {}, None
+        self._at_work.clear()
+        self._entered.clear()
 
     def call(self, modules: tuple[nn.Module, ...], call: Call) -> None:
         """Take in a call, if a module of the watched model is at work."""
         inside = [module for module in modules if module in self._paths]
-        if self._model is not None and not inside:
+        if not (inside or self._any_model):
             return
         self._at_work.update(inside)
         path = self._paths[inside[-1]] if inside else ""
@@ -69,7 +80,7 @@ class Recorder(Record):
     def missed(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Take in that a call could not be looked into."""
         inside = [module for module in modules if module in self._paths]
-        if inside or self._model is None:
+        if inside or self._any_model:
             self._missed[inside[-1] if inside else None] = reason
 
     def entered(self, module: nn.Module) -> None:
@@ -108,9 +119,11 @@ class Recorder(Record):
         gradient = Gradient() if "gradients" in asked else None
         output = call.output
         if gradient is not None and output is not None and output.requires_grad:
+            # The hook is held by the output, which must not be held by the hook: nobody would see that ring.
+            folded = replace(call, output=None).folded
 
             def take(d_output: Tensor) -> None:
-                gradient.output = call.folded(d_output.detach()).clone()
+                gradient.output = folded(d_output.detach()).clone()
 
             output.register_hook(take)
         held = self._keys.hold(path, kind, call.problem, values=bool(asked & {"values", "gradients"}))

@@ -56,5 +56,8 @@ def watch(
     if bad := [name for name, keys in named.items() if keys.numel() and int(keys.min()) < 0]:
         raise ShapeError(f"sets: expected positions of at least 0; got negative ones in {', '.join(bad)}")
     record = Recorder(model, paths, wanted, cells, named, on_site)
-    with uncompiled(paths), intercepting(record):
-        yield record
+    try:
+        with uncompiled(paths), intercepting(record):
+            yield record
+    finally:
+        record.close()

@@ -89,11 +89,19 @@ class Follower:
     """Follows weights by the identity of tensors."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Weights] = {}
+        # What is known of a tensor, and the version of it of which that is known.
+        self._known: dict[int, tuple[Weights, int]] = {}
+        self._count = 0
+        self._open: dict[int, tuple[nn.Module, ...]] = {}
 
     def forget(self) -> None:
         """Let go of everything."""
         self._known.clear()
+        self._open.clear()
+
+    def open_ends(self) -> list[tuple[nn.Module, ...]]:
+        """Return the modules at work, outermost first, at each softmax over 3 axes or more that met no values."""
+        return list(self._open.values())
 
     def call(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], module: nn.Module | None
@@ -106,14 +114,17 @@ class Follower:
             kwargs: its arguments by name.
             module: the module at work.
         """
-        if module is not None and _ROUTER.search(type(module).__name__):
+        if module is not None and _is_router(module):
             return None
+        call = None
         if func in _PRODUCTS and "out" not in kwargs:
-            return self._product(func, (*args, *kwargs.values()), module)
-        if func is torch.einsum and args and isinstance(args[0], str):
+            call = self._product(func, (*args, *kwargs.values()), module)
+        elif func is torch.einsum and args and isinstance(args[0], str):
             operands = args[1] if len(args) == 2 and isinstance(args[1], tuple | list) else args[1:]
-            return self._einsum(args[0], operands, module)
-        return None
+            call = self._einsum(args[0], operands, module)
+        if call is not None:
+            self._open.pop(call.weights.softmax, None)
+        return call
 
     def concerns(self, func: Any) -> bool:
         """Whether a function may begin, carry on or end the way of weights."""
@@ -121,34 +132,57 @@ class Follower:
 
     def before(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Take in that a function is about to run, which may change weights where they lie."""
-        known = self._known.get(id(args[0])) if args else None
+        known = self._of(args[0]) if args else None
         if known is None:
             return
         if func in _DROPOUT and _in_place(func, args, kwargs) and (rate := _dropped(args, kwargs)):
-            self._known[id(args[0])] = replace(known, tensor=known.of(args[0]).detach().clone(), dropout=rate)
+            before = replace(known, tensor=known.of(args[0]).detach().clone(), dropout=rate)
+            self._known[id(args[0])] = before, _version(args[0]) + 1
         elif func in _IN_PLACE and known.tensor is not None:
             del self._known[id(args[0])]
 
-    def follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Take in that a function has run."""
+    def follow(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+        modules: tuple[nn.Module, ...],
+    ) -> None:
+        """Take in that a function has run while modules, outermost first, were at work."""
         if not isinstance(result, Tensor) or result.ndim < 2:
             return
         if func in _SOFTMAX:
-            if _axis(args, kwargs) in (-1, result.ndim - 1):
-                self._remember(result, Weights())
+            self._begin(result, _axis(args, kwargs), modules)
             return
-        place = next((i for i, each in enumerate(args[:2]) if id(each) in self._known), None)
-        if place is not None and result is not args[place] and func not in _IN_PLACE:
+        place = next((i for i, each in enumerate(args[:2]) if self._of(each) is not None), None)
+        if place is not None and result is not args[place] and func in _FOLLOWED - _IN_PLACE:
             after = self._after(func, args, kwargs, place, result)
             if after is not None:
                 self._remember(result, after)
+
+    def _begin(self, result: Tensor, axis: int | None, modules: tuple[nn.Module, ...]) -> None:
+        """Take in a softmax; those over few axes are more often choices of classes than attention."""
+        self._count += 1
+        if result.ndim > 2 and not (modules and _is_router(modules[-1])):
+            self._open[self._count] = modules
+        if axis in (-1, result.ndim - 1):
+            self._remember(result, Weights(softmax=self._count))
+
+    def _of(self, tensor: Any) -> Weights | None:
+        """Return what is known of a tensor; what another one kept of it is void once it was written into."""
+        known, version = self._known.get(id(tensor), (None, 0))
+        if known is None or known.tensor is None or version == _version(tensor):
+            return known
+        return replace(known, tensor=None, dropout=0.0)
 
     def _after(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], place: int, result: Tensor
     ) -> Weights | None:
         """Return what is known of weights after a step; None where they are weights no longer."""
         standing = args[place]
-        known: Weights = self._known[id(standing)]
+        known = self._of(standing)
+        assert known is not None
 
         def again(tensor: Tensor) -> Tensor:
             if tensor.stride() != standing.stride():  # a view needs the same strides
@@ -177,7 +211,7 @@ class Follower:
         if len(operands) != 2 or not all(isinstance(each, Tensor) and each.ndim > 1 for each in operands):
             return None
         for P, V, turned in ((*operands, False), (*operands[::-1], True)):
-            known = self._known.get(id(P))
+            known = self._of(P)
             if known is not None and known.turned == turned and not _is_table(V):
                 if turned:
                     P, V, known = P.mT, V.mT, known.remade(lambda tensor: tensor.mT)
@@ -186,10 +220,11 @@ class Follower:
 
     def _einsum(self, rule: str, operands: Sequence[Any], module: nn.Module | None) -> WrittenOutCall | None:
         """Return the call in an einsum of weights and values."""
-        place = next((i for i, each in enumerate(operands) if id(each) in self._known), None)
+        place = next((i for i, each in enumerate(operands) if self._of(each) is not None), None)
         if len(operands) != 2 or place is None or _is_table(operands[1 - place]):
             return None
-        known = self._known[id(operands[place])]
+        known = self._of(operands[place])
+        assert known is not None
         letters = None if known.turned else letters_of(rule, operands, place)
         if letters is None:
             return None
@@ -201,8 +236,17 @@ class Follower:
 
     def _remember(self, tensor: Tensor, weights: Weights) -> None:
         number = id(tensor)
-        self._known[number] = weights
+        self._known[number] = weights, _version(tensor)
         finalize(tensor, self._known.pop, number, None).atexit = False
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often a tensor was written into; inference mode does not count."""
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
+def _is_router(module: nn.Module) -> bool:
+    return bool(_ROUTER.search(type(module).__name__))
 
 
 def _is_table(tensor: Any) -> bool:
@@ -222,7 +266,7 @@ def _in_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
-    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
     return axis if isinstance(axis, int) else None
 
 

@@ -43,7 +43,10 @@ class Function:
     @property
     def loaded(self) -> Callable[..., Any] | None:
         """The function itself, where its library is loaded."""
-        found = getattr(sys.modules.get(self.module), self.name, None)
+        try:
+            found = getattr(sys.modules.get(self.module), self.name, None)
+        except Exception:  # a library that loads its parts when asked may fail in any way, and is not at hand then
+            return None
         return found if callable(found) else None
 
 

@@ -28,8 +28,10 @@ class Names:
         """Replace the names within the block."""
         with self._lock:
             if self._users == 0:
-                for owner, name, new in self._replacements():
-                    self._patches.enter_context(patch.object(owner, name, new))
+                with ExitStack() as stack:  # an interrupt meanwhile puts back what was replaced so far
+                    for owner, name, new in self._replacements():
+                        stack.enter_context(patch.object(owner, name, new))
+                    self._patches = stack.pop_all()
             self._users += 1
         try:
             yield

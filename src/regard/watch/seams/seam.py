@@ -134,8 +134,15 @@ class _Seam(TorchFunctionMode):
         self._follower.before(func, args, kwargs)
         result = func(*args, **kwargs)
         with torch._C.DisableTorchFunction(), torch.no_grad():
-            self._follower.follow(func, args, kwargs, result)
+            self._follower.follow(func, args, kwargs, result, tuple(self._modules))
         return result
+
+    def tell_of_open_ends(self, sink: Sink) -> None:
+        """Tell a sink of each softmax over several axes that was not followed to values."""
+        for modules in self._follower.open_ends():
+            sink.missed(
+                modules, "a softmax over three axes or more ran, and was not followed to a product with values"
+            )
 
     def interface(
         self, implementation: str, func: Callable[..., Any], module: nn.Module, *args: Any, **kw: Any
@@ -221,7 +228,7 @@ class _Seam(TorchFunctionMode):
                     reason = f"it is none that regard can express: {error}"
             if call is None:
                 for sink in self.sinks:
-                    sink.missed(modules, str(reason))
+                    sink.missed(modules, f"a call came by, but {reason}")
                 return
             stack.enter_context(torch.autocast(tensors[0].device.type, enabled=False))
             for sink in self.sinks:
@@ -390,6 +397,7 @@ def intercepting(sink: Sink) -> Iterator[None]:
     """Within the block, tell the sink of every attention call of this thread."""
     with _opened() as seam, _member(seam.sinks, sink):
         yield
+        seam.tell_of_open_ends(sink)
 
 
 @contextmanager
@@ -412,8 +420,10 @@ def _member(members: list[Any], member: Any) -> Iterator[None]:
 def _opened() -> Iterator[_Seam]:
     """Share the thread's seam; whoever leaves last closes it, and blocks need not end in the order they began."""
     if _thread.seam is None:
-        _thread.seam, _thread.opened = _Seam(), ExitStack()
-        _thread.opened.enter_context(_thread.seam.open())
+        with ExitStack() as stack:  # a seam that an error or interrupt kept from opening is nobody's
+            seam = _Seam()
+            stack.enter_context(seam.open())
+            _thread.seam, _thread.opened = seam, stack.pop_all()
     seam = _thread.seam
     seam.users += 1
     try:

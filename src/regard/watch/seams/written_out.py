@@ -28,11 +28,13 @@ class Weights:
         tensor: the weights before dropout, in the shape in which they stand now; None for the tensor itself.
         dropout: with what probability some were dropped.
         turned: whether keys stand on the last axis but one.
+        softmax: the number of the softmax that they come from.
     """
 
     tensor: Tensor | None = None
     dropout: float = 0.0
     turned: bool = False
+    softmax: int = 0
 
     def of(self, standing: Tensor) -> Tensor:
         """Return the weights before dropout, given the tensor that stands for them."""
