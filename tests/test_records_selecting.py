@@ -113,7 +113,7 @@ def test_layers_kinds_and_paths_choose_sites() -> None:
     ("how", "message"),
     [
         ({"kind": "cross"}, "expected one of the kinds seen \\('self'\\); got 'cross'"),
-        ({"paths": "decoder.*"}, "expected one of the paths seen"),
+        ({"paths": "decoder.*"}, "expected paths of sites that were seen"),
         ({"paths": ["encoder.*", "nowhere"]}, "got 'nowhere'"),
     ],
     ids=str,

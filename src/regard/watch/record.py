@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regard.errors import UnknownSiteError
 from regard.watch.coverage import Coverage
+from regard.watch.paths import Paths
 from regard.watch.records.selecting import Chosen, selected
 from regard.watch.records.steps import joined
 from regard.watch.site import Kind, Site
@@ -84,7 +85,7 @@ class Record:
         heads: Chosen | None = None,
         queries: Chosen | str | Collection[str] | None = None,
         kind: Kind | None = None,
-        paths: str | Collection[str] | None = None,
+        paths: Paths | None = None,
         words: Axis | Any | None = None,
     ) -> "Record":
         """Return a record of some sites, heads and queries only.
@@ -97,7 +98,9 @@ class Record:
             heads: likewise, the query heads.
             queries: likewise, the queries; or words, if `words` is given.
             kind: "self" or "cross".
-            paths: paths of sites, or patterns such as "decoder.*".
+            paths: a path chooses the module of that path and those below it, a pattern with *, ? or [, such as
+                "*.self_attn", those whose paths match it; several of these choose what any of them does; a function
+                is asked of each path.
             words: what the queries are called: a value of `regard.words`, or what that takes.
 
         Raises:

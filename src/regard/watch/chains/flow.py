@@ -10,7 +10,8 @@ from regard.errors import WatchError
 from regard.watch.chains.exact import exact
 from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.rollout import Layer
-from regard.watch.chains.stack import Paths, Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.chains.stack import Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.paths import Paths
 from regard.watch.site import Site
 
 # The graph, with an edge for each weight, is built for at most this many tokens.
@@ -32,7 +33,7 @@ def flow(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | 
         seen: a record of one forward pass, or sites in call order, with rows kept; all of one stack of layers.
         queries: the tokens to start from.
         residual: the share of the residual stream, 0 to 1.
-        paths: which sites: how their paths begin, or a function of the path; an encoder-decoder needs it.
+        paths: which sites, as for `Record.select`; an encoder-decoder needs it.
 
     Returns:
         (B, m, N), 0 to 1.
@@ -75,7 +76,7 @@ def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Pa
         seen: a record of one forward pass, or sites in call order, with rows kept; all of one stack of layers.
         queries: the tokens to start from.
         residual: the share of the residual stream, 0 to 1.
-        paths: which sites: how their paths begin, or a function of the path; an encoder-decoder needs it.
+        paths: which sites, as for `Record.select`; an encoder-decoder needs it.
 
     Returns:
         (B, m, N), 0 to 1.

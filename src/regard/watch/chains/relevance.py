@@ -10,7 +10,6 @@ from regard.errors import WatchError
 from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
 from regard.watch.chains.stack import (
     CHOOSE,
-    Paths,
     Queries,
     Seen,
     chosen_sites,
@@ -19,6 +18,7 @@ from regard.watch.chains.stack import (
     positions,
     unit_rows,
 )
+from regard.watch.paths import Paths
 from regard.watch.record import Record
 from regard.watch.site import Site
 
@@ -54,7 +54,7 @@ def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None
         seen: a record of one forward pass, or sites in call order, with gradients kept: of one stack of layers, or
             of an encoder and a decoder.
         queries: positions in the last layer. Default: all, up to 1,024 of them.
-        paths: which sites: how their paths begin, or a function of the path.
+        paths: which sites, as for `Record.select`.
 
     Raises:
         WatchError: no backward pass has come by, weights were dropped, lengths do not fit together, several passes,

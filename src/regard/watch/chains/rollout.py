@@ -6,7 +6,8 @@ from torch import Tensor
 
 from regard.errors import ShapeError
 from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
-from regard.watch.chains.stack import Paths, Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.chains.stack import Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.paths import Paths
 from regard.watch.site import Site
 
 
@@ -24,7 +25,7 @@ def rollout(
         seen: a record of one forward pass, or sites in call order, with rows kept; all of one stack of layers.
         queries: the tokens to start from. Default: all, up to 1,024 of them.
         residual: the share of the residual stream, 0 to 1.
-        paths: which sites: how their paths begin, or a function of the path; an encoder-decoder needs it.
+        paths: which sites, as for `Record.select`; an encoder-decoder needs it.
 
     Returns:
         (B, m, N), for each token how much of each input token reaches it; each row sums to 1, or to 0 for a query

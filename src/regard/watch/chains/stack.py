@@ -1,24 +1,25 @@
 """Choosing what a chain goes through: the self-attention sites of one stack of layers, and positions in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from regard.errors import ShapeError, WatchError
 from regard.watch.chains.head_mean import kept_of
+from regard.watch.paths import Paths
 from regard.watch.record import Record
+from regard.watch.records.selecting import at_paths
 from regard.watch.site import Site
 
 Seen = Record | Sequence[Site]
-Paths = str | Callable[[str], bool]
 Queries = int | Sequence[int] | Tensor
 
 # Without a choice of tokens, chains start from all of a text of at most this many.
 ALL = 1024
 
 CHOOSE = (
-    'Choose with paths="encoder." (how the paths begin), with a function of the path, or hand in a list of sites'
+    'Choose with paths="encoder", a pattern or a function of the path, or hand in a list of sites'
     ' such as [site for site in seen if site.kind == "self" and site.path.startswith("decoder")]'
 )
 
@@ -29,16 +30,12 @@ def chosen_sites(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:
     Args:
         asked: who asks, for messages.
         seen: a record or sites.
-        paths: how the chosen paths begin, or a function that says of a path whether it is chosen.
+        paths: which, as for `Record.select`.
 
     Raises:
-        WatchError: none is left.
+        WatchError: there are none, or none of one of the paths.
     """
-    chosen = [site for site in seen if _matches(site.path, paths)]
-    if not chosen:
-        known = ", ".join(dict.fromkeys(repr(site.path) for site in seen)) or "none"
-        raise WatchError(f"{asked}: expected paths of sites that were seen ({known}); got {paths!r}")
-    return chosen
+    return at_paths(asked, list(seen), "" if paths is None else paths)
 
 
 def stack_of(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:
@@ -116,7 +113,3 @@ def unit_rows(index: Tensor, site: Site) -> Tensor:
     rows = torch.zeros((site.sizes.batch, len(index), site.sizes.queries), dtype=torch.float64, device=index.device)
     rows[:, torch.arange(len(index), device=index.device), index] = 1.0
     return rows
-
-
-def _matches(path: str, paths: Paths | None) -> bool:
-    return paths is None or (path.startswith(paths) if isinstance(paths, str) else paths(path))

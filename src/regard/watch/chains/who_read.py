@@ -8,7 +8,8 @@ from torch import Tensor
 
 from regard.errors import ShapeError, WatchError
 from regard.watch.chains.head_mean import kept_of
-from regard.watch.chains.stack import CHOOSE, Paths, Seen, chosen_sites
+from regard.watch.chains.stack import CHOOSE, Seen, chosen_sites
+from regard.watch.paths import Paths
 from regard.watch.site import Site
 
 Keys = int | Sequence[int] | Tensor
@@ -71,7 +72,7 @@ def who_read(seen: Seen, keys: Keys | Mapping[str, Keys], k: int = 10, *, paths:
         keys: positions of keys (a word, a patch, a second), each counted once, or several such sets by name.
             Positions that a site does not have yet, as during generation, do not count there.
         k: how many queries, and how many heads, to name of each set; those without any weight are not named.
-        paths: which sites: how their paths begin, or a function of the path.
+        paths: which sites, as for `Record.select`.
 
     Returns:
         `queries` and `heads`, records that print as a list.

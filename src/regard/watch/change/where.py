@@ -1,16 +1,16 @@
 """Where a change applies: which layers, paths, kinds of attention and heads."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import SupportsIndex, TypedDict
 
 from regard.errors import ChangeError
 from regard.shapes import Sizes
+from regard.watch.paths import Choice, Paths, choice_of, chooses, named, unmet
 
 Numbers = int | Sequence[int] | None
-Paths = str | Sequence[str] | Callable[[str], bool] | None
 
 
 class Place(TypedDict, total=False):
@@ -18,12 +18,13 @@ class Place(TypedDict, total=False):
 
     Attributes:
         layers: numbers of layers: the first whole number in the path of the attention module. Default: all.
-        paths: how the paths of modules begin ("decoder"), or a function of the path. Default: all.
+        paths: paths of modules, each with what is below it ("decoder"), patterns with * or ?, or a function of the
+            path. Default: all.
         kind: "self" or "cross". Default: both.
     """
 
     layers: Numbers
-    paths: Paths
+    paths: Paths | None
     kind: str | None
 
 
@@ -33,13 +34,13 @@ class Where:
 
     Attributes:
         layers: numbers of layers; the layer of a call is the first whole number in the path of its module.
-        paths: how paths begin, or a function of the path.
+        paths: paths and patterns, or a function of the path.
         kind: "self" or "cross".
         heads: numbers of heads, negative ones from the end.
     """
 
     layers: tuple[int, ...] | None
-    paths: tuple[str, ...] | Callable[[str], bool] | None
+    paths: Choice | None
     kind: str | None
     heads: tuple[int, ...] | None
 
@@ -55,14 +56,11 @@ class Where:
             raise ChangeError(f"expected layers=, paths= or kind=; got {', '.join(unknown)}=")
         if kind not in (None, "self", "cross"):
             raise ChangeError(f'kind: expected "self", "cross" or None for both; got {kind!r}')
-        if paths is not None and not callable(paths):
-            paths = (paths,) if isinstance(paths, str) or not isinstance(paths, Iterable) else tuple(paths)
-            if not paths or not all(isinstance(each, str) for each in paths):
-                raise ChangeError(f"paths: expected how paths begin, such as 'decoder'; got {place.get('paths')!r}")
         layers = _numbers("layers", place.get("layers"))
         if layers is not None and min(layers) < 0:
             raise ChangeError(f"layers: expected numbers from 0; got {list(layers)}")
-        return cls(layers, paths, kind, _numbers("heads", heads))
+        choice = None if paths is None else choice_of(paths, ChangeError)
+        return cls(layers, choice, kind, _numbers("heads", heads))
 
     def chooses(self, path: str, kind: str | None) -> bool:
         """Whether a call of a module is chosen; where its kind is not known, whether it may be."""
@@ -70,20 +68,14 @@ class Where:
             return False
         if self.layers is not None and layer_of(path) not in self.layers:
             return False
-        if self.paths is None:
-            return True
-        if callable(self.paths):
-            return self.paths(path)
-        return any(_begins(path, each) for each in self.paths)
+        return self.paths is None or chooses(self.paths, path)
 
     def missing(self, met: Collection[str]) -> str | None:
         """Return what of the choice none of the modules that were met stands for, or None."""
         if not met:
             return str(self) or "all calls"
         layers = [each for each in self.layers or () if each not in map(layer_of, met)]
-        named = () if self.paths is None or callable(self.paths) else self.paths
-        paths = [each for each in named if not any(_begins(path, each) for path in met)]
-        found = {"layers": layers, "paths": paths}
+        found = {"layers": layers, "paths": [] if self.paths is None else unmet(self.paths, met)}
         return ", ".join(f"{name}={value}" for name, value in found.items() if value) or None
 
     def heads_of(self, sizes: Sizes, path: str) -> tuple[int, ...] | None:
@@ -102,7 +94,7 @@ class Where:
         return tuple(sorted({head % sizes.heads for head in self.heads}))
 
     def __str__(self) -> str:
-        paths = getattr(self.paths, "__name__", self.paths)
+        paths = None if self.paths is None else named(self.paths)
         parts = {"layers": self.layers, "paths": paths, "kind": self.kind, "heads": self.heads}
         return ", ".join(
             f"{name}={list(value) if isinstance(value, tuple) else value}"
@@ -115,10 +107,6 @@ def layer_of(path: str) -> int | None:
     """Return the first whole number in a path, as in "encoder.layer.3.attention", or None."""
     found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", path)
     return int(found[1]) if found else None
-
-
-def _begins(path: str, beginning: str) -> bool:
-    return path == beginning or path.startswith(f"{beginning.rstrip('.')}.")
 
 
 def _numbers(name: str, given: Numbers) -> tuple[int, ...] | None:

@@ -2,13 +2,13 @@
 
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 from torch import Tensor
 
 from regard.errors import RecordError, UnknownSiteError
+from regard.watch.paths import Paths, choice_of, chooses, unmet
 from regard.watch.records.narrowing import narrowed
 from regard.watch.site import Site
 from regard.watch.words import Axis, words
@@ -23,16 +23,15 @@ def selected(
     heads: Chosen | None,
     queries: Chosen | str | Collection[str] | None,
     kind: str | None,
-    paths: str | Collection[str] | None,
+    paths: Paths | None,
     named: Axis | Any | None,
 ) -> list[Site]:
     """Return some sites, narrowed; arguments as for `Record.select`, `named` is its `words`."""
     found = list(sites)
     if kind is not None:
-        found = _those(found, "kinds", [kind], lambda site, asked: site.kind == asked)
+        found = _of_kind(found, kind)
     if paths is not None:
-        patterns = [paths] if isinstance(paths, str) else list(paths)
-        found = _those(found, "paths", patterns, lambda site, asked: fnmatchcase(site.path, asked))
+        found = at_paths("select", found, paths)
     if layers is not None:
         numbers = layer_numbers(found)
         wanted = chosen("layers", layers, max(numbers.values(), default=-1) + 1)
@@ -46,6 +45,21 @@ def selected(
         )
         for site in found
     ]
+
+
+def at_paths(asked: str, sites: Sequence[Site], paths: Paths) -> list[Site]:
+    """Return the sites of modules chosen by path; arguments as for `Record.select`, `asked` says who asks.
+
+    Raises:
+        UnknownSiteError: something that was chosen stands for no site.
+    """
+    choice, known = choice_of(paths, RecordError), dict.fromkeys(site.path for site in sites)
+    if missing := unmet(choice, known):
+        raise UnknownSiteError(
+            f"{asked}: expected paths of sites that were seen ({', '.join(map(repr, known)) or 'none'}); got"
+            f" {', '.join(map(repr, missing))}"
+        )
+    return [site for site in sites if chooses(choice, site.path)]
 
 
 def chosen(what: str, asked: Any, count: int) -> list[int]:
@@ -78,13 +92,12 @@ def layer_numbers(sites: Iterable[Site]) -> dict[str, int]:
     return {path: number for paths in alike.values() for number, path in enumerate(paths)}
 
 
-def _those(sites: list[Site], what: str, asked: Sequence[str], fits: Callable[[Site, str], bool]) -> list[Site]:
-    """Return the sites that fit something asked for; all that is asked for must be there."""
-    for each in asked:
-        if not any(fits(site, each) for site in sites):
-            known = dict.fromkeys(repr(site.kind if what == "kinds" else site.path) for site in sites)
-            raise UnknownSiteError(f"expected one of the {what} seen ({', '.join(known) or 'none'}); got {each!r}")
-    return [site for site in sites if any(fits(site, each) for each in asked)]
+def _of_kind(sites: Sequence[Site], kind: str) -> list[Site]:
+    found = [site for site in sites if site.kind == kind]
+    if not found:
+        known = ", ".join(dict.fromkeys(repr(site.kind) for site in sites)) or "none"
+        raise UnknownSiteError(f"expected one of the kinds seen ({known}); got {kind!r}")
+    return found
 
 
 def _positions(site: Site, asked: Any, axis: Axis | None) -> list[int]:
