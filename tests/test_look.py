@@ -207,6 +207,21 @@ def test_a_model_with_few_positions_says_so(run, tiny):
     assert run("look", SENTENCE, "--model", folder, "--max-tokens", "12")[0] == 0
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_pytorch_is_imported_ends_with_one_line():
+    command = "import regard_command; print(flush=True); regard_command.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "look", "tired"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "regard: interrupted\n")
+
+
 @needs_demo
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
