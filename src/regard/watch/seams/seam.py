@@ -6,11 +6,8 @@ their calls are seen through the names by which torch itself calls them. Modules
 that no module of the model is touched.
 """
 
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -26,12 +23,12 @@ from regard.engines.contract import Computed, Problem
 from regard.errors import RegardError
 from regard.watch.calls import Arguments, Call, unreadable
 from regard.watch.seams.attend_call import AttendCall
-from regard.watch.seams.fast_path import ENCODER_LAYER, MULTIHEAD, fast_path_call
+from regard.watch.seams.fast_path import fast_path_call
 from regard.watch.seams.follower import Follower
-from regard.watch.seams.functions import FUNCTIONS, Function, FunctionCall
+from regard.watch.seams.functions import Function, FunctionCall
 from regard.watch.seams.hugging_face import InterfaceCall, family
+from regard.watch.seams.leads import library_names, thread, torch_names
 from regard.watch.seams.live import Edit, Live, edited, finished
-from regard.watch.seams.names import Names, Replacement, references
 from regard.watch.seams.torch_call import TorchCall
 
 _OWN_ATTENTION = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
@@ -93,7 +90,7 @@ class _Seam(TorchFunctionMode):
             ):
                 stack.callback(handle.remove)
             stack.enter_context(leading(self._attended))
-            stack.enter_context(_library_names.replaced())
+            stack.enter_context(library_names.replaced())
             stack.enter_context(self)
             # An interrupt can pass by the hooks that would end this.
             stack.callback(self._come_back)
@@ -277,95 +274,12 @@ class _Seam(TorchFunctionMode):
     @contextmanager
     def _by_name(self) -> Iterator[None]:
         """See calls through the names by which torch's own modules call attention."""
-        with _torch_names.replaced():
-            before, _thread.by_name = _thread.by_name, self
+        with torch_names.replaced():
+            before, thread.by_name = thread.by_name, self
             try:
                 yield
             finally:
-                _thread.by_name = before
-
-
-class _Thread(threading.local):
-    """What a thread has open: its seam, and the seam that sees calls by name at the moment."""
-
-    seam: _Seam | None = None
-    opened: ExitStack
-    by_name: _Seam | None = None
-
-
-_thread = _Thread()
-
-
-def _by_torch() -> Iterator[Replacement]:
-    """The names by which torch's own modules call attention, or write it out."""
-
-    def led(func: Any, way: Callable[[_Seam, Any, tuple[Any, ...], dict[str, Any]], Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            seam = _thread.by_name
-            return func(*args, **kwargs) if seam is None else way(seam, func, args, kwargs)
-
-        return call
-
-    yield F, "scaled_dot_product_attention", led(F.scaled_dot_product_attention, _Seam.attention)
-    for owner, name in ((F, "softmax"), (F, "dropout"), (torch, "bmm")):
-        yield owner, name, led(getattr(owner, name), _Seam.function)
-    for name in (ENCODER_LAYER, MULTIHEAD):
-
-        def whole(seam: _Seam, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str = name) -> Any:
-            return seam.whole_layer(name, func, args)
-
-        yield torch, name, led(getattr(torch, name), whole)
-
-
-def _by_libraries() -> Iterator[Replacement]:
-    """The names by which models call Hugging Face's interface and attention functions of other libraries."""
-    utils = sys.modules.get("transformers.modeling_utils")
-    interface = getattr(utils, "AttentionInterface", None)
-    if interface is not None:
-        find = interface.get_interface
-
-        def get_interface(self: Any, implementation: str, default: Any) -> Any:
-            func, seam = find(self, implementation, default), _thread.seam
-            if seam is None or implementation is None:
-                return func
-            return lambda module, *args, **kw: seam.interface(implementation, func, module, *args, **kw)
-
-        yield interface, "get_interface", get_interface
-    for kind in FUNCTIONS:
-        function = kind.loaded
-        for owner, name in references(function, _places(kind)) if function is not None else ():
-            yield owner, name, _led_to(kind, getattr(owner, name))
-
-
-def _led_to(kind: Function, func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that leads calls of a library's function through the thread's seam."""
-
-    @wraps(func)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        seam = _thread.seam
-        return func(*args, **kwargs) if seam is None else seam.library(kind, func, args, kwargs)
-
-    return call
-
-
-def _places(kind: Function) -> list[str]:
-    """Return the modules in which a library's function may stand: its own, and those that define nn.Modules."""
-    owners = {cls.__module__ for cls in _subclasses(nn.Module)}
-    return [kind.module, *sorted(owner for owner in owners if not owner.startswith(("torch.", "transformers.")))]
-
-
-def _subclasses(cls: type) -> Iterator[type]:
-    waiting, seen = [cls], {cls}
-    each: type
-    while waiting:
-        for each in type.__subclasses__(waiting.pop()):
-            if each not in seen:
-                seen.add(each)
-                waiting.append(each)
-                yield each
-
-
-_torch_names, _library_names = Names(_by_torch), Names(_by_libraries)
+                thread.by_name = before
 
 
 @contextmanager
@@ -419,17 +333,18 @@ def _member(members: list[Any], member: Any) -> Iterator[None]:
 @contextmanager
 def _opened() -> Iterator[_Seam]:
     """Share the thread's seam; whoever leaves last closes it, and blocks need not end in the order they began."""
-    if _thread.seam is None:
+    if thread.seam is None:
         with ExitStack() as stack:  # a seam that an error or interrupt kept from opening is nobody's
-            seam = _Seam()
-            stack.enter_context(seam.open())
-            _thread.seam, _thread.opened = seam, stack.pop_all()
-    seam = _thread.seam
+            new = _Seam()
+            stack.enter_context(new.open())
+            thread.seam, thread.opened = new, stack.pop_all()
+    seam = thread.seam
+    assert isinstance(seam, _Seam)
     seam.users += 1
     try:
         yield seam
     finally:
         seam.users -= 1
         if not seam.users:
-            _thread.seam = None
-            _thread.opened.close()
+            thread.seam = None
+            thread.opened.close()
