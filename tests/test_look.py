@@ -145,6 +145,7 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "a", "--model", "no/such-model"], "cannot load the model"),
         (["look", "a", "--model", "."], "cannot load the model"),
         (["look", "a", "--html", "no/folder/a.html"], "does not exist"),
+        (["look", "a", "--html", f"{'a' * 250}.html"], "cannot write"),
         (["look", "a", "--html", "a.png"], "--html: expected"),
         (["look", "a", "--png", "a.jpg"], "--png: expected"),
         (["look", "a", "--json", "."], "--json: expected"),
@@ -220,6 +221,13 @@ def test_ctrl_c_while_pytorch_is_imported_ends_with_one_line():
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "regard: interrupted\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that denies what it allows")
+def test_a_place_that_cannot_be_written_is_told_before_the_model_is_loaded(run):
+    code, _, err = run("look", "a", "--model", "no/such-model", "--html", "/proc/a.html")
+    assert code == 2
+    assert "cannot write /proc/a.html" in err
 
 
 @needs_demo

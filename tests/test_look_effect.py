@@ -136,6 +136,7 @@ def test_how_a_target_of_an_encoder_decoder_fares(run, tiny):
         (["--knock-out", "7.0"], "knock_out at layers=[7], heads=[0]: expected to meet an attention call"),
         (["--knock-out", "cross:0.0"], "--knock-out: expected 0.0 of"),
         (["--hide", "dog"], "--hide: expected words of the text (The, animal, didn, ', t, cross,"),
+        (["--hide", "tired", "--hide", ""], "--hide: expected a word of the text; got ''"),
         (["--hide", "tired", "--hide", "cat"], "; got cat"),
         (["--hide", "tired", "--check"], "expected --check, or --knock-out and --hide; got both"),
     ],

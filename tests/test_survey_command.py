@@ -124,6 +124,9 @@ def test_a_corpus_is_surveyed_and_shown(run, saved, tmp_path):
     assert "The 4 heads most worth reading" in out
     assert "±" in out
     assert run("out")[1].splitlines()[:3] == out.splitlines()[:3]
+    code, shown, err = run("out", "--out", "again")
+    assert (code, shown) == (2, "")
+    assert "--out: expected a corpus to survey, or --against" in err
 
 
 def test_two_models_are_compared_after_or_at_once(run, saved, tmp_path):

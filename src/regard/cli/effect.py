@@ -57,10 +57,12 @@ class Asked:
         """Return what was asked for, or None for nothing.
 
         Raises:
-            InputError: heads that are no pairs of numbers.
+            InputError: heads that are no pairs of numbers, or a blank word.
         """
         if heads is None and not words:
             return None
+        if blank := [word for word in words if not word.strip()]:
+            raise InputError(f"--hide: expected a word of the text; got {blank[0]!r}")
         return cls(tuple(map(_head, heads.split(",") if heads is not None else ())), tuple(words))
 
     def __str__(self) -> str:

@@ -60,13 +60,14 @@ def survey(
     other = None if against is None else Survey.load(against)
     read = _corpus(model, corpus, text)
     if read is None:
-        found = Survey.load(model)
-        console.print(survey_text(found))
         if out is not None:
             if other is None:
                 raise InputError("--out: expected a corpus to survey, or --against another survey")
             _check_against(out, force)
+        found = Survey.load(model)
+        if out is not None:
             out.mkdir(parents=True, exist_ok=True)
+        console.print(survey_text(found))
     else:
         if out is None:
             raise InputError("--out: expected a folder for what is found; got none")

@@ -13,8 +13,15 @@ def check_writable(path: Path) -> None:
         raise ReportError(f"expected a file to write to; {path} is a folder")
     if not folder.is_dir():
         raise ReportError(f"cannot write {path}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if path.exists() and not os.access(path, os.W_OK):
         raise ReportError(f"cannot write {path}: no permission")
+    part = _part(path)
+    try:
+        # What a system answers about permission is not always what it does.
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,12 +31,17 @@ def write_whole(path: Path, content: bytes) -> None:
         ReportError: the path cannot be written.
     """
     check_writable(path)
-    aim = path.resolve()
-    part = aim.with_name(f".{aim.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         part.write_bytes(content)
-        part.replace(aim)
+        part.replace(path.resolve())
     except OSError as error:
         raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    """Return the passing name of a file."""
+    aim = path.resolve()
+    return aim.with_name(f".{aim.name}.{os.getpid()}.part")
