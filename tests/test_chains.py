@@ -318,9 +318,9 @@ def test_a_second_pass_is_refused_and_layers_that_share_a_module_are_not() -> No
 
 def test_wrong_choices_are_refused() -> None:
     seen = watched([Example(5, 5, 1, "none", False, 0, torch.float32)])
-    with pytest.raises(ShapeError, match="rollout: expected positions from 0 to 4; got"):
+    with pytest.raises(ShapeError, match=r"rollout: expected positions from 0 to 4.*; got \[5\]"):
         rollout(seen, 5)
-    with pytest.raises(ShapeError, match="expected positions of queries"):
+    with pytest.raises(ShapeError, match="rollout: expected positions from 0 to 4"):
         rollout(seen, [0.5])  # type: ignore[list-item]
     with pytest.raises(ShapeError, match="residual: expected a share"):
         rollout(seen, residual=1.5)

@@ -135,7 +135,7 @@ def test_wrong_choices_are_refused() -> None:
             who_read(seen, wrong)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="keys 'it'"):
         who_read(seen, {"it": 9})
-    with pytest.raises(ShapeError, match="k: expected at least 1"):
+    with pytest.raises(ShapeError, match="k: expected a whole number of readers, at least 1"):
         who_read(seen, 0, 0)
     with pytest.raises(WatchError, match="expected paths of sites"):
         who_read([], 0)

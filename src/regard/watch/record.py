@@ -9,7 +9,8 @@ from torch import Tensor
 from regard.errors import UnknownSiteError
 from regard.watch.coverage import Coverage
 from regard.watch.paths import Paths
-from regard.watch.records.selecting import Chosen, selected
+from regard.watch.positions import Positions
+from regard.watch.records.selecting import selected
 from regard.watch.records.steps import joined
 from regard.watch.site import Kind, Site
 from regard.watch.words import Axis
@@ -81,9 +82,9 @@ class Record:
     def select(
         self,
         *,
-        layers: Chosen | None = None,
-        heads: Chosen | None = None,
-        queries: Chosen | str | Collection[str] | None = None,
+        layers: Positions | None = None,
+        heads: Positions | None = None,
+        queries: Positions | str | Collection[str] | None = None,
         kind: Kind | None = None,
         paths: Paths | None = None,
         words: Axis | Any | None = None,
@@ -93,7 +94,7 @@ class Record:
         Statistics of queries are cut; those of keys and the map are made anew for the chosen queries.
 
         Args:
-            layers: a number, slice, range or collection of numbers; layers are counted from 0 among paths that
+            layers: a number, a slice, several numbers, or a boolean for each, counted from 0 among paths that
                 differ in their numbers alone, negative ones from the end.
             heads: likewise, the query heads.
             queries: likewise, the queries; or words, if `words` is given.

@@ -12,6 +12,7 @@ from regard.engines.statistics import Distance, PooledMap, Statistics
 from regard.errors import NotKeptError, ShapeError, WatchError
 from regard.shapes import Sizes
 from regard.watch.kept import Kept, TopKeys
+from regard.watch.positions import Positions, positions, whole
 
 # `weights()` gives a matrix of at most this many numbers (256 MB in float32).
 DENSE_LIMIT = 1 << 26
@@ -97,42 +98,41 @@ class Site:
 
     def map(self, cells: int | None = None) -> PooledMap:
         """Return the matrix of weights pooled to at most `cells` rows and columns (default: as watched)."""
+        cells = None if cells is None else whole("map", cells, "cells", 1)
         if cells is None or (cells == self.cells and self.statistics.map is not None):
             return self._have("map", self.statistics.map)
-        if cells < 1:
-            raise ShapeError(f"map: expected at least 1 cell; got {cells}")
         kept = self.kept_for(f"map(cells={cells})")
         pooled = observe(kept.problem, kept.lse, ("map",), cells=cells).map
         return self._have("map", pooled)
 
     def top(self, k: int) -> TopKeys:
         """Return the k keys that each query attends to most, and their weights, (B, H, Nq, k) each."""
-        if k < 1:
-            raise ShapeError(f"top: expected at least 1 key; got {k}")
+        k = whole("top", k, "keys", 1)
         return self.kept_for(f"top({k})").top(k)
 
-    def mass(self, keys: str | Sequence[int] | Tensor) -> Tensor:
+    def mass(self, keys: str | Positions) -> Tensor:
         """Return the weight (B, H, Nq) that each query puts on a set of keys together.
 
         Args:
-            keys: positions (one named twice counts once), a boolean for each key, or the name of a set that
-                was given to `watch(sets=...)`.
+            keys: positions (one named twice counts once), a slice, a boolean for each key, or the name of a set
+                that was given to `watch(sets=...)`.
         """
         if isinstance(keys, str):
             if keys not in self.masses:
                 known = ", ".join(self.masses) or "none"
                 raise NotKeptError(f"mass: expected the name of a watched set ({known}); got {keys!r}")
             return self.masses[keys]
-        return self.kept_for("mass").mass(self._positions("mass", keys, self.sizes.keys))
+        kept = self.kept_for("mass")
+        return kept.mass(positions("mass", keys, self.sizes.keys).to(kept.lse.device))
 
-    def rows(self, queries: int | Sequence[int] | Tensor) -> Tensor:
+    def rows(self, queries: Positions) -> Tensor:
         """Return the exact weights (B, H, n, Nk) of n chosen queries on all keys."""
-        chosen = [queries] if isinstance(queries, int) else queries
-        return self.kept_for("rows").rows(self._positions("rows", chosen, self.sizes.queries))
+        kept = self.kept_for("rows")
+        return kept.rows(positions("rows", queries, self.sizes.queries).to(kept.lse.device))
 
     def diagonal(self, offset: int) -> Tensor:
         """Return the weight (B, H, n) of each query on the key `offset` places after it, where there is one."""
-        kept, sizes = self.kept_for("diagonal"), self.sizes
+        kept, sizes, offset = self.kept_for("diagonal"), self.sizes, whole("diagonal", offset, "places")
         queries = torch.arange(sizes.queries, device=kept.lse.device)
         keys = (queries + self.start if self.places is None else self.places) + offset
         inside = (keys >= 0) & (keys < sizes.keys)
@@ -220,17 +220,6 @@ class Site:
                 f" {self.sizes.keys} keys). {advice}"
             )
         return self.kept
-
-    def _positions(self, asked: str, positions: Sequence[int] | Tensor, count: int) -> Tensor:
-        given = torch.as_tensor(positions, device=self.kept_for(asked).lse.device).reshape(-1)
-        if given.dtype == torch.bool and len(given) == count:
-            return given.nonzero().squeeze(-1)
-        if given.numel() and (given.dtype == torch.bool or given.dtype.is_floating_point):
-            raise ShapeError(f"{asked}: expected positions, or {count} booleans; got {len(given)} of {given.dtype}")
-        index = given.long()
-        if index.numel() and not -count <= int(index.min()) <= int(index.max()) < count:
-            raise ShapeError(f"{asked}: expected positions from 0 to {count - 1}; got {index.tolist()}")
-        return index % max(count, 1)
 
 
 def statistics_of(kept: Kept, want: Collection[str], cells: int, start: int) -> Statistics:

@@ -10,8 +10,9 @@ from regard.errors import WatchError
 from regard.watch.chains.exact import exact
 from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.rollout import Layer
-from regard.watch.chains.stack import Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.chains.stack import Seen, stack_of, starts, unit_rows
 from regard.watch.paths import Paths
+from regard.watch.positions import Positions
 from regard.watch.site import Site
 
 # The graph, with an edge for each weight, is built for at most this many tokens.
@@ -21,7 +22,7 @@ LONGEST = 512
 _UNITS = 1 << 30
 
 
-def flow(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
+def flow(seen: Seen, queries: Positions, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
     """Return the maximum flow from tokens of the top layer to each input token.
 
     Tokens of all layers are the nodes of a graph, and A = residual I + (1 - residual) M, as in `rollout`, are the
@@ -52,19 +53,19 @@ def flow(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | 
             f"flow: expected at most {LONGEST:,} tokens, since it needs whole matrices; got {count:,}. Use"
             " flow_bound(seen, queries) for what no flow exceeds, or rollout(seen, queries)"
         )
-    starts = positions("flow", queries, sites[-1])
+    begin = starts("flow", queries, sites[-1])
     solve = _solver()
     A = [_matrix(site, residual) for site in sites]
-    out = torch.zeros((batch, len(starts), count), dtype=kept.lse.dtype)
+    out = torch.zeros((batch, len(begin), count), dtype=kept.lse.dtype)
     for item in range(batch):
         graph = _graph([layer[item] for layer in A])
-        for row, start in enumerate(starts.tolist()):
+        for row, start in enumerate(begin.tolist()):
             for end in range(count):
                 out[item, row, end] = solve(graph, len(A) * count + start, end).flow_value / _UNITS
     return out.to(kept.lse.device)
 
 
-def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
+def flow_bound(seen: Seen, queries: Positions, *, residual: float = 0.5, paths: Paths | None = None) -> Tensor:
     """Return what the maximum flow to each input token does not exceed, without the matrices and at any length.
 
     Downward through the layers, what reaches token j is at most the sum over i of min(what reached i, A_ij), and at
@@ -87,7 +88,7 @@ def flow_bound(seen: Seen, queries: Queries, *, residual: float = 0.5, paths: Pa
         ShapeError: a position that there is not, or a residual that is no share.
     """
     sites = stack_of("flow_bound", seen, paths)
-    rows = unit_rows(positions("flow_bound", queries, sites[-1]), sites[-1])
+    rows = unit_rows(starts("flow_bound", queries, sites[-1]), sites[-1])
     with exact(rows):
         for site in reversed(sites):
             rows = _at_most(site, Layer.of(site, residual), rows)

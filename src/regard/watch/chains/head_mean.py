@@ -1,6 +1,6 @@
 """The mean over heads of a site's weights, or of a function of them, as a matrix that acts and is never built."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -16,6 +16,7 @@ from regard.watch.chains.exact import exact
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import GradientTimesWeights, KeyFactors, Rule, Weights
 from regard.watch.kept import Kept
+from regard.watch.positions import Positions, positions
 from regard.watch.site import DENSE_LIMIT, Site
 
 # A tile holds at most this many weights, this many keys wide.
@@ -124,7 +125,7 @@ class HeadMean:
                             yield item, queries, keys, torch.tensordot(shares.to(F.dtype), F, 1)
 
 
-def head_mean(site: Site, of: Of = "weights", heads: Sequence[int] | None = None) -> HeadMean:
+def head_mean(site: Site, of: Of = "weights", heads: Positions | None = None) -> HeadMean:
     """Return the mean over heads of a site's weights, or of a function of them, as a matrix that is never built.
 
     Args:
@@ -176,14 +177,14 @@ def _with_gradient(site: Site, *, positive: bool) -> Rule:
     return GradientTimesWeights(site.values, site.gradient, positive)
 
 
-def _shares(site: Site, heads: Sequence[int] | None) -> Tensor:
+def _shares(site: Site, heads: Positions | None) -> Tensor:
     """Return each head's share (H,) in a mean over some of them."""
     count = site.sizes.heads
-    chosen = list(range(count)) if heads is None else [int(head) for head in heads]
-    if (count and not chosen) or any(not -count <= head < count for head in chosen):
-        raise ShapeError(f"heads: expected numbers from 0 to {count - 1}, at least one; got {chosen}")
+    chosen = positions("heads", slice(None) if heads is None else heads, count, what="numbers").unique()
+    if count and not len(chosen):
+        raise ShapeError(f"heads: expected numbers from 0 to {count - 1}, at least one; got none")
     shares = torch.zeros(count, dtype=torch.float64, device=kept_of(site, "heads").lse.device)
-    shares[chosen] = 1 / max(1, len({head % count for head in chosen}))
+    shares[chosen.to(shares.device)] = 1 / max(1, len(chosen))
     return shares
 
 

@@ -10,15 +10,15 @@ from regard.errors import WatchError
 from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
 from regard.watch.chains.stack import (
     CHOOSE,
-    Queries,
     Seen,
     chosen_sites,
     expect_alike,
     expect_one_pass,
-    positions,
+    starts,
     unit_rows,
 )
 from regard.watch.paths import Paths
+from regard.watch.positions import Positions
 from regard.watch.record import Record
 from regard.watch.site import Site
 
@@ -37,7 +37,7 @@ class Relevance:
     source: Tensor | None
 
 
-def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None = None) -> Relevance:
+def relevance(seen: Seen, queries: Positions | None = None, *, paths: Paths | None = None) -> Relevance:
     """Say how relevant input tokens were to what was differentiated, as seen from chosen tokens of the last layer.
 
     Watch with want=("gradients",), call `backward()` on the output in question (one logit, say), and start from the
@@ -72,7 +72,7 @@ def relevance(seen: Seen, queries: Queries | None = None, *, paths: Paths | None
     own = [site for site in decoder if site.kind == "self"]
     _expect_fitting(encoder, decoder)
     last = decoder[-1]
-    rows = unit_rows(positions("relevance", queries, last), last)
+    rows = unit_rows(starts("relevance", queries, last), last)
     at, tokens = _down(decoder, rows)
     dtype = kept_of(last, "relevance").lse.dtype
     if len(own) == len(decoder):

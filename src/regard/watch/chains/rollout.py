@@ -6,13 +6,14 @@ from torch import Tensor
 
 from regard.errors import ShapeError
 from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
-from regard.watch.chains.stack import Queries, Seen, positions, stack_of, unit_rows
+from regard.watch.chains.stack import Seen, stack_of, starts, unit_rows
 from regard.watch.paths import Paths
+from regard.watch.positions import Positions
 from regard.watch.site import Site
 
 
 def rollout(
-    seen: Seen, queries: Queries | None = None, *, residual: float = 0.5, paths: Paths | None = None
+    seen: Seen, queries: Positions | None = None, *, residual: float = 0.5, paths: Paths | None = None
 ) -> Tensor:
     """Follow attention from tokens of the top layer down to the input tokens.
 
@@ -39,7 +40,7 @@ def rollout(
     Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3, equation 1.
     """
     sites = stack_of("rollout", seen, paths)
-    rows = unit_rows(positions("rollout", queries, sites[-1]), sites[-1])
+    rows = unit_rows(starts("rollout", queries, sites[-1]), sites[-1])
     for site in reversed(sites):
         layer = Layer.of(site, residual)
         rows = rows * layer.own + layer.weights.left(rows * layer.others)

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.errors import ShapeError, WatchError
+from regard.errors import WatchError
 from regard.watch.chains.head_mean import kept_of
 from regard.watch.paths import Paths
+from regard.watch.positions import Positions, positions
 from regard.watch.record import Record
 from regard.watch.records.selecting import at_paths
 from regard.watch.site import Site
 
 Seen = Record | Sequence[Site]
-Queries = int | Sequence[int] | Tensor
 
 # Without a choice of tokens, chains start from all of a text of at most this many.
 ALL = 1024
@@ -84,7 +84,7 @@ def expect_alike(asked: str, sites: Sequence[Site]) -> None:
         kept_of(site, asked)
 
 
-def positions(asked: str, queries: Queries | None, site: Site) -> Tensor:
+def starts(asked: str, queries: Positions | None, site: Site) -> Tensor:
     """Return the positions (m,) of chosen queries of a site; all where none are chosen and there are few.
 
     Raises:
@@ -99,13 +99,7 @@ def positions(asked: str, queries: Queries | None, site: Site) -> Tensor:
                 " Say from which tokens to start, as queries=[0]"
             )
         return torch.arange(count, device=device)
-    index = torch.as_tensor(queries, device=device).reshape(-1)
-    if index.dtype == torch.bool or (index.dtype.is_floating_point and index.numel()):
-        raise ShapeError(f"{asked}: expected positions of queries; got {index.dtype}")
-    index = index.long()
-    if index.numel() and not -count <= int(index.min()) <= int(index.max()) < count:
-        raise ShapeError(f"{asked}: expected positions from 0 to {count - 1}; got {index.tolist()}")
-    return index % max(count, 1)
+    return positions(asked, queries, count).to(device)
 
 
 def unit_rows(index: Tensor, site: Site) -> Tensor:

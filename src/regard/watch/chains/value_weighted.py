@@ -12,7 +12,7 @@ from regard.errors import ShapeError
 from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import KeyFactors
-from regard.watch.chains.stack import Queries, positions
+from regard.watch.positions import Positions
 from regard.watch.site import Site
 
 # How many weights are made at a time.
@@ -41,9 +41,9 @@ class ValueWeighted:
         assert sums is not None
         return sums * self.norms
 
-    def rows(self, queries: Queries) -> Tensor:
+    def rows(self, queries: Positions) -> Tensor:
         """Return P_ij ||f(x_j)|| (B, H, m, Nk) for m chosen queries."""
-        return self.site.rows(positions("rows", queries, self.site)) * self.norms.unsqueeze(2)
+        return self.site.rows(queries) * self.norms.unsqueeze(2)
 
     @torch.no_grad()
     def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class ValueWeighted:
         members = torch.bincount(rows, minlength=ends[0] + 1).clamp(min=1)
         return (out / members.unsqueeze(-1))[:, :, :-1, :-1]
 
-    def head_mean(self, heads: Sequence[int] | None = None) -> HeadMean:
+    def head_mean(self, heads: Positions | None = None) -> HeadMean:
         """Return the mean over heads as a matrix that is never built, with `left`, `right`, `sums` and `dense`."""
         return replace(head_mean(self.site, heads=heads), rule=KeyFactors(self.norms))
 

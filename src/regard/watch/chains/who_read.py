@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from regard.errors import ShapeError, WatchError
 from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.stack import CHOOSE, Seen, chosen_sites
 from regard.watch.paths import Paths
+from regard.watch.positions import Positions, positions, whole
 from regard.watch.site import Site
-
-Keys = int | Sequence[int] | Tensor
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,9 @@ class Readers:
         )
 
 
-def who_read(seen: Seen, keys: Keys | Mapping[str, Keys], k: int = 10, *, paths: Paths | None = None) -> Readers:
+def who_read(
+    seen: Seen, keys: Positions | Mapping[str, Positions], k: int = 10, *, paths: Paths | None = None
+) -> Readers:
     """Find the queries and heads that attended most to chosen keys, over all sites.
 
     Weights are exact, each query's summed over the keys. Only weights on the chosen keys are made, and of each site
@@ -82,8 +82,7 @@ def who_read(seen: Seen, keys: Keys | Mapping[str, Keys], k: int = 10, *, paths:
         WatchError: there are both self-attention and cross-attention, or no sites.
         NotKeptError: a site kept no rows.
     """
-    if k < 1:
-        raise ShapeError(f"k: expected at least 1; got {k}")
+    k = whole("k", k, "readers", 1)
     sites = chosen_sites("who_read", seen, paths)
     if len({site.kind for site in sites}) > 1:
         raise WatchError(f"who_read: expected sites that read one text; got self- and cross-attention. {CHOOSE}")
@@ -92,8 +91,8 @@ def who_read(seen: Seen, keys: Keys | Mapping[str, Keys], k: int = 10, *, paths:
     for name, chosen in (keys if isinstance(keys, Mapping) else {"": keys}).items():
         of_queries: list[Reading] = []
         of_heads: list[Reading] = []
-        for site, positions in zip(sites, _positions(name, chosen, sites), strict=True):
-            mass = kept_of(site, "who_read").mass(positions)
+        for site, places in zip(sites, _at_each(name, chosen, sites), strict=True):
+            mass = kept_of(site, "who_read").mass(places)
             of_queries = _strongest([*of_queries, *_most(name, site, mass, k)], k)
             average = mass.double().mean(-1, keepdim=True) if site.sizes.queries else mass
             of_heads = _strongest([*of_heads, *_most(name, site, average, k, whole=True)], k)
@@ -118,18 +117,15 @@ def _strongest(readings: list[Reading], k: int) -> list[Reading]:
     return sorted(readings, key=lambda reading: -reading.weight)[:k]
 
 
-def _positions(name: str, keys: Keys, sites: Sequence[Site]) -> list[Tensor]:
+def _at_each(name: str, keys: Positions, sites: Sequence[Site]) -> list[Tensor]:
     """Return those of chosen positions that each site has.
 
     Raises:
         ShapeError: they are no positions, negative, or beyond those of every site.
     """
-    index = torch.as_tensor(keys).reshape(-1)
     most = max(site.sizes.keys for site in sites)
-    whole = index.dtype != torch.bool and not index.dtype.is_floating_point
-    if not index.numel() or not whole or int(index.min()) < 0 or int(index.max()) >= most:
-        raise ShapeError(
-            f"keys{f' {name!r}' if name else ''}: expected positions from 0 to {most - 1}, at least one; got"
-            f" {index.tolist()}"
-        )
-    return [index[index < site.sizes.keys].to(kept_of(site, "who_read").lse.device).long() for site in sites]
+    asked = f"who_read: keys {name!r}" if name else "who_read: keys"
+    index = positions(asked, keys, most, from_end=False)
+    if not len(index):
+        raise ShapeError(f"{asked}: expected positions from 0 to {most - 1}, at least one; got none")
+    return [index[index < site.sizes.keys].to(kept_of(site, "who_read").lse.device) for site in sites]

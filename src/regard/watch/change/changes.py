@@ -1,6 +1,6 @@
 """What may be changed: heads knocked out or scaled, keys hidden, values swapped, shifted or replaced."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from regard.engines.contract import Problem
 from regard.errors import ChangeError
-from regard.watch.change.positions import Positions, marked, positions
+from regard.watch.change.positions import marked
 from regard.watch.change.taking_part import mean_over_queries
 from regard.watch.change.where import Numbers, Place, Where
+from regard.watch.positions import numbers, whole
 from regard.watch.relation import first_place
 from regard.watch.seams.live import Edit
 
@@ -89,7 +90,11 @@ def scale_heads(by: float, heads: Numbers = None, **place: Unpack[Place]) -> Cha
 
 
 def hide(
-    keys: Positions, *, queries: Positions | None = None, heads: Numbers = None, **place: Unpack[Place]
+    keys: int | Iterable[int] | Tensor,
+    *,
+    queries: int | Iterable[int] | Tensor | None = None,
+    heads: Numbers = None,
+    **place: Unpack[Place],
 ) -> Change:
     """Keep queries from seeing keys: their weight goes to the other keys, as a mask would have it.
 
@@ -108,8 +113,8 @@ def hide(
     Source: Geva et al. 2023, "Dissecting Recall of Factual Associations in Auto-Regressive Language Models",
     section 4 (attention knockout).
     """
-    hidden_keys = positions("keys", keys)
-    readers = None if queries is None else positions("queries", queries)
+    hidden_keys = numbers("keys", keys, ChangeError)
+    readers = None if queries is None else numbers("queries", queries, ChangeError)
 
     def edit(problem: Problem, kind: Kind, some: Heads) -> Edit:
         sizes = problem.sizes
@@ -137,7 +142,7 @@ def swap_values(places: Mapping[int, int], heads: Numbers = None, **place: Unpac
     """
     if not isinstance(places, Mapping):
         raise ChangeError(f"places: expected positions by position, such as {{4: 9, 9: 4}}; got {places!r}")
-    keys, sources = positions("places", list(places)), positions("places", list(places.values()))
+    keys, sources = (numbers("places", list(each), ChangeError) for each in (places, places.values()))
 
     def values(given: Tensor) -> Tensor:
         count = given.shape[2]
@@ -161,8 +166,7 @@ def shift_values(by: int, heads: Numbers = None, **place: Unpack[Place]) -> Chan
     Raises:
         ChangeError: `by` is no whole number, or as for `knock_out`.
     """
-    if not isinstance(by, int):
-        raise ChangeError(f"by: expected a whole number of places; got {by!r}")
+    by = whole("by", by, "places", error=ChangeError)
 
     def values(given: Tensor) -> Tensor:
         order = torch.arange(given.shape[2], device=given.device) - by

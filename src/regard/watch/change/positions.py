@@ -1,37 +1,9 @@
-"""Positions of keys and queries, as a user names them: numbers, or booleans for each position."""
-
-from collections.abc import Sequence
+"""Which positions of a call are chosen, from numbers, or booleans for each position."""
 
 import torch
 from torch import Tensor
 
 from regard.errors import ChangeError
-
-Positions = int | Sequence[int] | Sequence[bool] | Tensor
-
-
-def positions(name: str, given: Positions) -> Tensor:
-    """Return positions (n,) as numbers, or (N,) or (B, N) as booleans.
-
-    Raises:
-        ChangeError: they are neither.
-    """
-    try:
-        found = torch.as_tensor([given] if isinstance(given, int) and not isinstance(given, bool) else given)
-    except (TypeError, ValueError, RuntimeError):
-        found = None
-    if found is not None and not found.numel() and found.dtype != torch.bool:
-        found = found.long()
-    if found is None or found.is_floating_point() or found.is_complex() or not 1 <= found.ndim <= _axes(found):
-        got = (
-            f"{found.dtype} {tuple(found.shape)}"
-            if isinstance(given, Tensor) and found is not None
-            else repr(given)
-        )
-        raise ChangeError(
-            f"{name}: expected positions, as a whole number or several, or booleans (N,) or (B, N); got {got}"
-        )
-    return found
 
 
 def marked(name: str, chosen: Tensor, count: int, batch: int, device: torch.device) -> Tensor:
@@ -53,7 +25,3 @@ def marked(name: str, chosen: Tensor, count: int, batch: int, device: torch.devi
     marks = marks.repeat(rows.shape[0], 1)
     marks[:, :width] = rows[:, :width]
     return marks
-
-
-def _axes(found: Tensor) -> int:
-    return 2 if found.dtype == torch.bool else 1

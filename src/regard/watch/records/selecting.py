@@ -1,27 +1,23 @@
 """Narrowing a record: some sites, layers, heads and queries, chosen by number, path or word."""
 
-import operator
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, SupportsIndex
-
-from torch import Tensor
+from typing import Any
 
 from regard.errors import RecordError, UnknownSiteError
 from regard.watch.paths import Paths, choice_of, chooses, unmet
+from regard.watch.positions import Positions, positions
 from regard.watch.records.narrowing import narrowed
 from regard.watch.site import Site
 from regard.watch.words import Axis, words
-
-Chosen = SupportsIndex | slice | Iterable[SupportsIndex] | Tensor
 
 
 def selected(
     sites: Sequence[Site],
     *,
-    layers: Chosen | None,
-    heads: Chosen | None,
-    queries: Chosen | str | Collection[str] | None,
+    layers: Positions | None,
+    heads: Positions | None,
+    queries: Positions | str | Collection[str] | None,
     kind: str | None,
     paths: Paths | None,
     named: Axis | Any | None,
@@ -62,26 +58,13 @@ def at_paths(asked: str, sites: Sequence[Site], paths: Paths) -> list[Site]:
     return [site for site in sites if chooses(choice, site.path)]
 
 
-def chosen(what: str, asked: Any, count: int) -> list[int]:
+def chosen(what: str, asked: object, count: int) -> list[int]:
     """Return numbers from 0 to count - 1; negative ones count from the end.
 
     Raises:
         RecordError: there is no such number.
     """
-    if isinstance(asked, slice):
-        return list(range(count))[asked]
-    given = asked.tolist() if isinstance(asked, Tensor) else asked
-    try:
-        several = [given] if isinstance(given, SupportsIndex) else list(given)
-        numbers = [operator.index(each) for each in several]
-    except TypeError as wrong:
-        raise RecordError(
-            f"{what}: expected a number, a slice, or a collection of numbers; got {asked!r}"
-        ) from wrong
-    if bad := [n for n in numbers if not -count <= n < count]:
-        have = f"from 0 to {count - 1}, or from -{count} to -1 from the end" if count else "none, as there are none"
-        raise RecordError(f"{what}: expected numbers {have}; got {', '.join(map(str, bad))}")
-    return [n % count for n in numbers]
+    return positions(what, asked, count, what="numbers", error=RecordError).tolist()
 
 
 def layer_numbers(sites: Iterable[Site]) -> dict[str, int]:
@@ -102,8 +85,8 @@ def _of_kind(sites: Sequence[Site], kind: str) -> list[Site]:
 
 def _positions(site: Site, asked: Any, axis: Axis | None) -> list[int]:
     """Return the queries of a site that were asked for by number, or by word."""
-    several = [asked] if isinstance(asked, str) else list(asked) if isinstance(asked, Collection) else []
-    if isinstance(asked, Tensor) or not several or not all(isinstance(each, str) for each in several):
+    several = [asked] if isinstance(asked, str) else list(asked) if isinstance(asked, list | tuple | set) else []
+    if not several or not all(isinstance(each, str) for each in several):
         return chosen("queries", asked, site.sizes.queries)
     if axis is None:
         raise RecordError(
