@@ -598,6 +598,21 @@ def test_several_calls_of_a_module_are_entries_of_their_own() -> None:
         _ = seen["first"]
 
 
+def test_sites_are_numbered_in_call_order() -> None:
+    model = Named()
+    with watch(model) as seen:
+        model(torch.randn(1, 1, 3, 8))
+    assert (seen[0], seen[-1], seen[:1], seen[5:]) == (seen.sites[0], seen.sites[-1], seen.sites[:1], [])
+    for key in (None, 1.5, True, [0], {}):
+        with pytest.raises(UnknownSiteError, match="sites: expected a whole number of places; got"):
+            _ = seen[key]  # type: ignore[call-overload]
+    for key in (len(seen), -len(seen) - 1, slice("a"), slice(0, 1, 0)):
+        with pytest.raises(UnknownSiteError, match=r"sites: expected places from 0 to 1.*, a slice"):
+            _ = seen[key]
+    with pytest.raises(UnknownSiteError, match="expected one of the sites seen"):
+        _ = seen["first", 0, 0]  # type: ignore[call-overload]
+
+
 def test_a_site_that_was_not_seen_is_refused_with_those_that_were() -> None:
     model = Named()
     with watch(model) as seen:

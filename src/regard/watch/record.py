@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from torch import Tensor
 
 from regard.errors import UnknownSiteError
 from regard.watch.coverage import Coverage
 from regard.watch.paths import Paths
-from regard.watch.positions import Positions
+from regard.watch.positions import Positions, positions, whole
 from regard.watch.records.selecting import selected
 from regard.watch.records.steps import joined
 from regard.watch.site import Kind, Site
@@ -17,7 +17,7 @@ from regard.watch.words import Axis
 
 
 class Record:
-    """What was seen: `record.sites` in order, `record[path]`, `record[path, call]`, `record.coverage`."""
+    """What was seen: `record.sites` in order, `record[path]`, `record[path, call]`, `record[0]`, `.coverage`."""
 
     def __init__(
         self,
@@ -36,13 +36,21 @@ class Record:
         self.sets: dict[str, Tensor] = dict(sets or {})
         self._coverage = Coverage(0, (), ()) if coverage is None else coverage
 
-    def __getitem__(self, key: str | tuple[str, int]) -> Site:
-        """Return the site of a path, or of a path and a call's number.
+    @overload
+    def __getitem__(self, key: str | tuple[str, int] | SupportsIndex) -> Site: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Site]: ...
+    def __getitem__(self, key: str | tuple[str, int] | SupportsIndex | slice) -> Site | list[Site]:
+        """Return the site of a path, of a path and a call's number, or of a place; of a slice, a list of sites.
 
         Raises:
             UnknownSiteError: there is none, or the path alone could mean several.
         """
-        path, call = (key, None) if isinstance(key, str) else key
+        if isinstance(key, slice):
+            return [self.sites[place] for place in _places(key, len(self.sites))]
+        if not isinstance(key, str | tuple):
+            return self.sites[_places(whole("sites", key, "places", error=UnknownSiteError), len(self.sites))[0]]
+        path, call = (key, None) if isinstance(key, str) else key if len(key) == 2 else (key, None)
         found = [s for s in self.sites if s.path == path and call in (None, s.call)]
         if len(found) == 1:
             return found[0]
@@ -128,3 +136,7 @@ class Record:
         from regard.watch.records.saving import save_record
 
         return save_record(self, Path(path))
+
+
+def _places(key: int | slice, count: int) -> list[int]:
+    return positions("sites", key, count, what="places", error=UnknownSiteError).tolist()
