@@ -11,10 +11,10 @@ from torch import Tensor, nn
 import regard
 from regard import Attention, Site, causal, softmax, watch, window
 from regard.errors import NotKeptError, ShapeError
+from regard.watch import visible as visible_module
 from regard.watch.head_kinds import head_kinds
 from regard.watch.heads import same_token as same_token_module
 from regard.watch.heads import shares as shares_module
-from regard.watch.heads import visible as visible_module
 from regard.watch.heads.shares import LOCAL, Marks, measure
 
 NUMBERS = ("previous", "same", "next", "first", "sink", "separator", "local", "same_token")

@@ -10,11 +10,11 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.log_weights import LogWeights
 from regard.engines.pairs import chunks, pair_chunks
-from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.modifiers import ScoreMod
 from regard.mechanisms.walk import parts_in, tensors_in, with_tensors
 from regard.watch.records.key_store import Held, Stretch
+from regard.watch.visible import visible
 
 # How many weights are made at a time.
 _AT_ONCE = 1 << 20
@@ -153,15 +153,10 @@ class Kept:
 
     @torch.no_grad()
     def visible(self) -> Tensor:
-        """Return how many keys each query may see, (B, H, Nq)."""
-        sizes, device = self.problem.sizes, self.lse.device
-        counts: list[Tensor] = []
-        for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
-            grid = Grid.of(range(sizes.batch * sizes.heads), queries, slice(0, sizes.keys), sizes, device)
-            allowed = self.problem.mask.allowed(grid)
-            shape = (sizes.batch * sizes.heads, queries.stop - queries.start, sizes.keys)
-            counts.append(allowed.expand(shape).sum(-1))
-        return self._shaped(torch.cat(counts, -1) if counts else self.lse.new_zeros((sizes.batch * sizes.heads, 0)))
+        """Return how many keys each query may see, (B, H, Nq); those do not count that a model hides by -10,000."""
+        sizes = self.problem.sizes
+        counts = visible(self.problem, range(sizes.batch))
+        return counts.expand(sizes.batch, sizes.heads, sizes.queries).long()
 
     def _chunks(self, queries: int, keys: int | None = None) -> Iterator[tuple[slice, LogWeights]]:
         """Go through the (batch, head) pairs, as many at a time as make not too many weights."""

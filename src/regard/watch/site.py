@@ -178,7 +178,10 @@ class Site:
         return holder.output
 
     def visible(self) -> Tensor:
-        """Return how many keys each query may see, (B, H, Nq)."""
+        """Return how many keys each query may see, (B, H, Nq).
+
+        Keys that a model hides by adding -10,000 or less, as by the smallest number of a data type, do not count.
+        """
         return self.kept_for("visible").visible()
 
     def weights(self) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.pairs import chunks
 from regard.shapes import compute_dtype
-from regard.watch.heads.visible import visible_in
+from regard.watch.visible import visible_in
 
 _AT_ONCE = 1 << 22
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regard.engines.log_weights import LogWeights
 from regard.engines.pairs import chunks
-from regard.watch.heads.visible import visible_in
+from regard.watch.visible import visible_in
 
 # How many queries are taken at a time.
 _HEIGHT = 128

@@ -19,9 +19,9 @@ from regard.errors import NotKeptError, ShapeError
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.weighing import Softmax
 from regard.watch.heads.same_token import same_token
-from regard.watch.heads.visible import visible, visible_in
 from regard.watch.kept import Kept
 from regard.watch.site import Site
+from regard.watch.visible import visible, visible_in
 
 LOCAL = 4
 

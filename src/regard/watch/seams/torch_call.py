@@ -9,7 +9,7 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught, run_caught
 from regard.watch.calls import Arguments, Call, standard, translate
-from regard.watch.heads.visible import HIDES
+from regard.watch.visible import HIDES
 
 
 @dataclass(eq=False)

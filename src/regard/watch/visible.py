@@ -6,7 +6,9 @@ from torch import Tensor
 from regard.engines.contract import Problem
 from regard.engines.pairs import chunks
 from regard.mechanisms.grid import Grid, Positions, count
-from regard.mechanisms.modifiers import TensorBias
+from regard.mechanisms.modifiers import Bias, TensorBias
+from regard.watch.records.chosen import ChosenBias
+from regard.watch.records.pieces import PiecedBias
 
 # Models that do not forbid by -inf add -10,000 (in bfloat16: -9,984) or a lower number.
 HIDES = -9.0e3
@@ -30,9 +32,16 @@ def visible_in(problem: Problem, queries: Positions, keys: Positions, items: ran
     batch = slice(items.start, items.stop)
     grid = Grid.rectangle(queries, keys, problem.sizes, problem.device, batch=batch)
     allowed = problem.mask.allowed(grid)
-    tables = [each.on(grid) for each in problem.mechanism.modifiers if isinstance(each, TensorBias)]
+    tables = [each.on(grid) for each in problem.mechanism.modifiers if isinstance(each, Bias) and _is_table(each)]
     for added in (problem.mask.bias(grid), *tables):
         if added is not None:
             allowed = allowed & (added > HIDES)
     allowed = allowed.reshape((1,) * (4 - allowed.ndim) + tuple(allowed.shape))
     return allowed.expand(*allowed.shape[:2], count(queries), count(keys))
+
+
+def _is_table(bias: Bias) -> bool:
+    """Whether a bias is of numbers from a tensor, or some or several of such."""
+    if isinstance(bias, PiecedBias):
+        return all(_is_table(piece.rule) for piece in bias.pieces)
+    return isinstance(bias, TensorBias) or (isinstance(bias, ChosenBias) and _is_table(bias.bias))
