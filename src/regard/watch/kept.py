@@ -132,7 +132,7 @@ class Kept:
         return self._shaped(torch.cat(parts) if parts else self.lse.new_zeros((0, len(queries))))
 
     @torch.no_grad()
-    def joined(self, query_groups: Tensor, key_groups: Tensor) -> Tensor:
+    def joined(self, query_groups: Tensor, key_groups: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
 
         The weight on a group is the sum over its keys, that of a group the mean over its queries.
@@ -140,6 +140,7 @@ class Kept:
         Args:
             query_groups: (Nq,) number of each query's group, from 0; -1 for none.
             key_groups: (Nk,) number of each key's group, from 0; -1 for none.
+            factors: (B, H, Nk) what weights on each key are multiplied by first. Default: 1.
         """
         sizes, like = self.problem.sizes, self.lse
         to_queries, to_keys = _membership(query_groups, like), _membership(key_groups, like)
@@ -148,7 +149,9 @@ class Kept:
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
             index = torch.arange(queries.start, queries.stop, device=like.device)
             for pairs, part in self._chunks(len(index)):
-                out[pairs] += to_queries[queries].T @ (_weights(part, index) @ to_keys)
+                P = _weights(part, index)
+                P = P if factors is None else P * factors.flatten(0, 1)[pairs].unsqueeze(1).to(P)
+                out[pairs] += to_queries[queries].T @ (P @ to_keys)
         return self._shaped(out)
 
     @torch.no_grad()

@@ -138,7 +138,12 @@ class Site:
         inside = (keys >= 0) & (keys < sizes.keys)
         return kept.along(queries[inside], keys[inside])
 
-    def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
+    def joined(
+        self,
+        query_groups: Sequence[int] | Tensor,
+        key_groups: Sequence[int] | Tensor,
+        factors: Tensor | None = None,
+    ) -> Tensor:
         """Return the weights (B, H, query groups, key groups) between groups of positions, as of words.
 
         The weight on a group is the sum over its keys, that of a group the mean over its queries.
@@ -146,6 +151,7 @@ class Site:
         Args:
             query_groups: (Nq,) number of each query's group, from 0; -1 for none.
             key_groups: (Nk,) number of each key's group, from 0; -1 for none.
+            factors: (B, H, Nk) what weights on each key are multiplied by first. Default: 1.
         """
         queries, keys = (torch.as_tensor(g, dtype=torch.long) for g in (query_groups, key_groups))
         if queries.shape != (self.sizes.queries,) or keys.shape != (self.sizes.keys,):
@@ -153,7 +159,7 @@ class Site:
                 f"joined: expected a group for each of {self.sizes.queries} queries and {self.sizes.keys} keys;"
                 f" got {tuple(queries.shape)} and {tuple(keys.shape)}"
             )
-        return self.kept_for("joined").joined(queries, keys)
+        return self.kept_for("joined").joined(queries, keys, factors)
 
     @property
     def values(self) -> Tensor:

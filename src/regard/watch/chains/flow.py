@@ -8,7 +8,6 @@ from torch import Tensor
 
 from regard.errors import WatchError
 from regard.watch.chains.exact import exact
-from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.rollout import Layer
 from regard.watch.chains.stack import Seen, stack_of, starts, unit_rows
 from regard.watch.paths import Paths
@@ -47,7 +46,7 @@ def flow(seen: Seen, queries: Positions, *, residual: float = 0.5, paths: Paths 
     Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", section 3.
     """
     sites = stack_of("flow", seen, paths)
-    count, batch, kept = sites[0].sizes.queries, sites[0].sizes.batch, kept_of(sites[0], "flow")
+    count, batch, kept = sites[0].sizes.queries, sites[0].sizes.batch, sites[0].kept_for("flow")
     if count > LONGEST:
         raise WatchError(
             f"flow: expected at most {LONGEST:,} tokens, since it needs whole matrices; got {count:,}. Use"
@@ -92,7 +91,7 @@ def flow_bound(seen: Seen, queries: Positions, *, residual: float = 0.5, paths: 
     with exact(rows):
         for site in reversed(sites):
             rows = _at_most(site, Layer.of(site, residual), rows)
-    return rows.to(kept_of(sites[-1], "flow_bound").lse.dtype)
+    return rows.to(sites[-1].kept_for("flow_bound").lse.dtype)
 
 
 def _at_most(site: Site, layer: Layer, rows: Tensor) -> Tensor:

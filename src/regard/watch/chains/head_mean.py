@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.engines.log_weights import LogWeights
 from regard.engines.observe import PREPARED
 from regard.engines.pairs import chunks, subranges
-from regard.errors import NotKeptError, ShapeError, WantError, WatchError
+from regard.errors import ShapeError, WantError, WatchError
 from regard.watch.chains.exact import exact
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import GradientTimesWeights, KeyFactors, Rule, Weights
@@ -144,7 +144,7 @@ def head_mean(site: Site, of: Of = "weights", heads: Positions | None = None) ->
         WatchError: gradients were asked for, and no backward pass has come by or weights were dropped.
         WantError: an unknown `of`.
     """
-    kept = kept_of(site, "head_mean")
+    kept = site.kept_for("head_mean")
     if of not in get_args(Of):
         raise WantError(f"of: expected one of {', '.join(get_args(Of))}; got {of!r}")
     makers: dict[str, Callable[[], Rule]] = {
@@ -154,18 +154,6 @@ def head_mean(site: Site, of: Of = "weights", heads: Positions | None = None) ->
         "positive gradient": partial(_with_gradient, site, positive=True),
     }
     return HeadMean(kept, makers[of](), _shares(site, heads))
-
-
-def kept_of(site: Site, asked: str) -> Kept:
-    """Return what a site kept.
-
-    Raises:
-        NotKeptError: it kept nothing.
-    """
-    if site.kept is None:
-        name = site.name or "this site"
-        raise NotKeptError(f'{asked}: {name} kept no queries and keys. Watch with want=("rows",) to keep them')
-    return site.kept
 
 
 def _with_gradient(site: Site, *, positive: bool) -> Rule:
@@ -183,7 +171,7 @@ def _shares(site: Site, heads: Positions | None) -> Tensor:
     chosen = positions("heads", slice(None) if heads is None else heads, count, what="numbers").unique()
     if count and not len(chosen):
         raise ShapeError(f"heads: expected numbers from 0 to {count - 1}, at least one; got none")
-    shares = torch.zeros(count, dtype=torch.float64, device=kept_of(site, "heads").lse.device)
+    shares = torch.zeros(count, dtype=torch.float64, device=site.kept_for("heads").lse.device)
     shares[chosen.to(shares.device)] = 1 / max(1, len(chosen))
     return shares
 

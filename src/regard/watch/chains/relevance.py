@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import WatchError
-from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
+from regard.watch.chains.head_mean import HeadMean, head_mean
 from regard.watch.chains.stack import (
     CHOOSE,
     Seen,
@@ -74,7 +74,7 @@ def relevance(seen: Seen, queries: Positions | None = None, *, paths: Paths | No
     last = decoder[-1]
     rows = unit_rows(starts("relevance", queries, last), last)
     at, tokens = _down(decoder, rows)
-    dtype = kept_of(last, "relevance").lse.dtype
+    dtype = last.kept_for("relevance").lse.dtype
     if len(own) == len(decoder):
         return Relevance((rows + tokens).to(dtype), None)
     source = _through(_positive(encoder), _across(decoder, at))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from regard.errors import ShapeError
-from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
+from regard.watch.chains.head_mean import HeadMean, head_mean
 from regard.watch.chains.stack import Seen, stack_of, starts, unit_rows
 from regard.watch.paths import Paths
 from regard.watch.positions import Positions
@@ -44,7 +44,7 @@ def rollout(
     for site in reversed(sites):
         layer = Layer.of(site, residual)
         rows = rows * layer.own + layer.weights.left(rows * layer.others)
-    return rows.to(kept_of(sites[-1], "rollout").lse.dtype)
+    return rows.to(sites[-1].kept_for("rollout").lse.dtype)
 
 
 @dataclass(frozen=True, eq=False)

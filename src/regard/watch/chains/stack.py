@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from regard.errors import WatchError
-from regard.watch.chains.head_mean import kept_of
 from regard.watch.paths import Paths
 from regard.watch.positions import Positions, positions
 from regard.watch.record import Record
@@ -81,7 +80,7 @@ def expect_alike(asked: str, sites: Sequence[Site]) -> None:
             f" {CHOOSE}"
         )
     for site in sites:
-        kept_of(site, asked)
+        site.kept_for(asked)
 
 
 def starts(asked: str, queries: Positions | None, site: Site) -> Tensor:
@@ -91,7 +90,7 @@ def starts(asked: str, queries: Positions | None, site: Site) -> Tensor:
         WatchError: none are chosen, and there are too many.
         ShapeError: a position that there is not.
     """
-    count, device = site.sizes.queries, kept_of(site, asked).lse.device
+    count, device = site.sizes.queries, site.kept_for(asked).lse.device
     if queries is None:
         if count > ALL:
             raise WatchError(

@@ -3,20 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from regard.engines.observe import observe
-from regard.engines.pairs import chunks
-from regard.errors import ShapeError
-from regard.watch.chains.head_mean import HeadMean, head_mean, kept_of
+from regard.watch.chains.head_mean import HeadMean, head_mean
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import KeyFactors
 from regard.watch.positions import Positions
 from regard.watch.site import Site
-
-# How many weights are made at a time.
-_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +28,7 @@ class ValueWeighted:
     @property
     def received(self) -> Tensor:
         """What each key gives to all queries together, (B, H, Nk)."""
-        kept = kept_of(self.site, "received")
+        kept = self.site.kept_for("received")
         sums = self.site.statistics.received
         if sums is None:
             sums = observe(kept.problem, kept.lse, ("received",)).received
@@ -45,7 +39,6 @@ class ValueWeighted:
         """Return P_ij ||f(x_j)|| (B, H, m, Nk) for m chosen queries."""
         return self.site.rows(queries) * self.norms.unsqueeze(2)
 
-    @torch.no_grad()
     def joined(self, query_groups: Sequence[int] | Tensor, key_groups: Sequence[int] | Tensor) -> Tensor:
         """Return (B, H, query groups, key groups): summed over a group's keys, averaged over a group's queries.
 
@@ -53,26 +46,7 @@ class ValueWeighted:
             query_groups: (Nq,) number of each query's group, from 0; -1 for none.
             key_groups: (Nk,) number of each key's group, from 0; -1 for none.
         """
-        sizes = self.site.sizes
-        groups = [
-            torch.as_tensor(each, dtype=torch.long, device=self.norms.device) for each in (query_groups, key_groups)
-        ]
-        if [tuple(each.shape) for each in groups] != [(sizes.queries,), (sizes.keys,)]:
-            raise ShapeError(
-                f"joined: expected a group for each of {sizes.queries} queries and {sizes.keys} keys; got"
-                f" {tuple(groups[0].shape)} and {tuple(groups[1].shape)}"
-            )
-        # Whatever is in no group goes to one more at the end, which is left out of the result.
-        ends = [int(each.max()) + 1 if each.numel() else 0 for each in groups]
-        rows, columns = (each.masked_fill(each < 0, end) for each, end in zip(groups, ends, strict=True))
-        out = self.norms.new_zeros((sizes.batch, sizes.heads, ends[0] + 1, ends[1] + 1))
-        at_once = _AT_ONCE // max(1, sizes.batch * sizes.heads * sizes.keys)
-        for queries in chunks(sizes.queries, at_once):
-            weighted = self.rows(range(queries.start, queries.stop))
-            summed = out.new_zeros((*weighted.shape[:3], ends[1] + 1)).index_add_(-1, columns, weighted)
-            out.index_add_(2, rows[queries], summed)
-        members = torch.bincount(rows, minlength=ends[0] + 1).clamp(min=1)
-        return (out / members.unsqueeze(-1))[:, :, :-1, :-1]
+        return self.site.joined(query_groups, key_groups, self.norms)
 
     def head_mean(self, heads: Positions | None = None) -> HeadMean:
         """Return the mean over heads as a matrix that is never built, with `left`, `right`, `sums` and `dense`."""

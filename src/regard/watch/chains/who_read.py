@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from regard.errors import ShapeError, WatchError
-from regard.watch.chains.head_mean import kept_of
 from regard.watch.chains.stack import CHOOSE, Seen, chosen_sites
 from regard.watch.paths import Paths
 from regard.watch.positions import Positions, positions, whole
@@ -92,7 +91,7 @@ def who_read(
         of_queries: list[Reading] = []
         of_heads: list[Reading] = []
         for site, places in zip(sites, _at_each(name, chosen, sites), strict=True):
-            mass = kept_of(site, "who_read").mass(places)
+            mass = site.kept_for("who_read").mass(places)
             of_queries = _strongest([*of_queries, *_most(name, site, mass, k)], k)
             average = mass.double().mean(-1, keepdim=True) if site.sizes.queries else mass
             of_heads = _strongest([*of_heads, *_most(name, site, average, k, whole=True)], k)
@@ -128,4 +127,4 @@ def _at_each(name: str, keys: Positions, sites: Sequence[Site]) -> list[Tensor]:
     index = positions(asked, keys, most, from_end=False)
     if not len(index):
         raise ShapeError(f"{asked}: expected positions from 0 to {most - 1}, at least one; got none")
-    return [index[index < site.sizes.keys].to(kept_of(site, "who_read").lse.device) for site in sites]
+    return [index[index < site.sizes.keys].to(site.kept_for("who_read").lse.device) for site in sites]
