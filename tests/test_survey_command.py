@@ -18,11 +18,12 @@ import pytest
 import regard
 from regard import Survey, survey, write_survey
 from regard.cli import main
-from regard.errors import ReportError
+from regard.errors import ReportError, WatchError
 from regard.reports.survey_facts import COLORS
 from regard.reports.survey_picture import as_survey_picture
 from regard.reports.survey_table import shortened
 from regard.watch.head_kinds import KINDS
+from regard.watch.survey import running
 from regard.watch.survey.findings import TOTALS
 from regard.watch.tally import BLOCKS, STATISTICS
 from tests import survey_cases as cases
@@ -189,6 +190,35 @@ def test_a_mistake_gets_one_message_and_exit_code_2(run, saved, tmp_path, argume
     assert "Traceback" not in err
     assert not out
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_of_several_processes_one_tells_a_mistake_that_all_make(run, saved, monkeypatch):
+    told = []
+    for number in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", number)
+        codes, _, errors = zip(run(saved, "missing.txt", "--out", "o"), run("--nonsense"), strict=True)
+        assert codes == (2, 2)
+        told.append(tuple(map(bool, errors)))
+    assert told == [(True, True), (False, False)]
+
+
+def test_a_mistake_that_one_process_makes_is_told_by_it(run, saved, monkeypatch, tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    code, _, err = run(saved, "bad.txt", "--out", "o", "--strict")
+    assert (code, "--strict: bad.txt, line 1" in err) == (2, True)
+
+
+def test_what_an_interrupt_breaks_on_its_way_is_an_interrupt(run, saved, monkeypatch):
+    def broken(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise WatchError("the wreckage")
+
+    monkeypatch.setattr(running, "survey", broken)
+    code, _, err = run(saved, "--text", "a b", "--out", "o")
+    assert (code, err.count("interrupted"), "wreckage" in err) == (130, 1, False)
 
 
 @pytest.mark.slow

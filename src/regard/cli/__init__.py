@@ -2,27 +2,25 @@
 
 import io
 import sys
+from contextlib import nullcontext, redirect_stderr
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
+from regard.cli.ending import fail, interruptible, speaks
 from regard.cli.look import look
 from regard.cli.survey import survey
-from regard.errors import RegardError
+from regard.errors import RegardError, WatchError
 
 
 class _Commands(TyperGroup):
     """The commands; each may be interrupted anywhere."""
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with interruptible():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            Console(stderr=True).print("regard: interrupted")
-            raise typer.Exit(130) from None
 
 
 app = typer.Typer(
@@ -58,13 +56,17 @@ def main() -> None:
             # A terminal that cannot show a sign shows another; that is no reason to fail.
             stream.reconfigure(errors="replace")
     try:
-        app(standalone_mode=True)
+        # What is wrong with the options, typer says; that is the same in all processes.
+        with nullcontext() if speaks() else redirect_stderr(io.StringIO()):
+            app(standalone_mode=True)
     except RegardError as error:
-        _fail(str(error))
+        if not speaks() and not _is_own(error):
+            sys.exit(2)
+        fail(str(error))
     except OSError as error:
-        _fail(f"cannot write the output: {error.strerror or error}")
+        fail(f"cannot write the output: {error.strerror or error}")
 
 
-def _fail(message: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"regard: {message}", style="red", markup=False, highlight=False)
-    sys.exit(2)
+def _is_own(error: RegardError) -> bool:
+    """Return whether a mistake may be of this process alone: in a document that no other process reads."""
+    return isinstance(error, WatchError) or str(error).startswith("--strict")

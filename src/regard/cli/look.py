@@ -8,6 +8,7 @@ from rich.console import Console
 
 from regard.cli.check import Check
 from regard.cli.effect import Asked
+from regard.cli.ending import interruptible
 from regard.cli.model import load
 from regard.cli.reading import read_and_watch
 from regard.cli.text import read_text
@@ -71,7 +72,7 @@ def look(
     content = read_text(text, file)
     checking = Check(remove, draws, seed) if check else None
     console, progress = Console(), Console(stderr=True)
-    try:
+    with interruptible("no file was left half-written"):
         with progress.status("loading the model") as status:
             loaded = load(model)
             status.update("reading the text")
@@ -93,9 +94,6 @@ def look(
             with progress.status(f"writing {path}"):
                 shown.save(path)
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    except KeyboardInterrupt:
-        progress.print("regard: interrupted; no file was left half-written")
-        raise typer.Exit(130) from None
 
 
 def _outputs(html: Path | None, png: Path | None, json: Path | None) -> list[Path]:

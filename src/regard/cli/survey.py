@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from regard.cli.ending import interruptible
 from regard.cli.model import TextModel, load, quiet
 from regard.errors import InputError
 from regard.reports.survey import write_survey
@@ -128,21 +129,18 @@ def _run(
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    try:
-        with quiet(), Progress(*columns, console=console, transient=True) as shown:
-            task = shown.add_task("survey", total=1.0, documents=0, rate="starting")
+    left = f"what was found is in {out}: continue with --resume"
+    with interruptible(left), quiet(), Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("survey", total=1.0, documents=0, rate="starting")
 
-            def told(now: running.Progress) -> None:
-                elapsed = shown.tasks[0].elapsed or 0.0
-                start = shown.tasks[0].fields.setdefault("start", (now, elapsed))
-                passed = elapsed - start[1]
-                rate = f"{(now.tokens - start[0].tokens) / passed:,.0f} tokens/s" if passed > 1 else "starting"
-                shown.update(task, completed=now.done, documents=now.documents, rate=rate)
+        def told(now: running.Progress) -> None:
+            elapsed = shown.tasks[0].elapsed or 0.0
+            start = shown.tasks[0].fields.setdefault("start", (now, elapsed))
+            passed = elapsed - start[1]
+            rate = f"{(now.tokens - start[0].tokens) / passed:,.0f} tokens/s" if passed > 1 else "starting"
+            shown.update(task, completed=now.done, documents=now.documents, rate=rate)
 
-            return run(told)
-    except KeyboardInterrupt:
-        console.print(f"regard: interrupted; what was found is in {out}: continue with --resume", markup=False)
-        raise typer.Exit(130) from None
+        return run(told)
 
 
 def _wrote(console: Console, paths: Sequence[Path]) -> None:
