@@ -23,7 +23,8 @@ from torch import Tensor
 
 from regard.errors import ShapeError
 from regard.watch.heads.shares import LOCAL, Marks, Shares, measure
-from regard.watch.site import Site
+from regard.watch.positions import whole
+from regard.watch.site import Site, site_of
 
 __all__ = ["BROAD", "DOMINANT", "KINDS", "LOCAL", "MOSTLY_LOCAL", "REACH", "Head", "head_kinds"]
 
@@ -93,12 +94,15 @@ def head_kinds(
             self-attention, of the queries in cross-attention. Default: all.
 
     Raises:
+        WatchError: it is no site.
         NotKeptError: the site kept no entropy, or no queries and keys.
         ShapeError: there is no such item, or what is given does not fit the site's positions.
 
     Source: rules of thumb after Clark et al. 2019 ("What Does BERT Look At?"), Voita et al. 2019 (positional heads)
     and Xiao et al. 2024 (sinks); `docs/heads.md` says where each threshold comes from.
     """
+    site_of("head_kinds", site)
+    item = None if item is None else whole("item", item, "the batch's items")
     if item is not None and not 0 <= item < site.sizes.batch:
         raise ShapeError(f"item: expected from 0 to {site.sizes.batch - 1} (the batch); got {item}")
     items = range(site.sizes.batch) if item is None else range(item, item + 1)

@@ -231,6 +231,23 @@ class Site:
         return self.kept
 
 
+def site_of(asked: str, given: object) -> Site:
+    """Return what was given, if it is a site.
+
+    Args:
+        asked: who asks, for the message.
+        given: what should be a site.
+
+    Raises:
+        WatchError: it is none.
+    """
+    if not isinstance(given, Site):
+        raise WatchError(
+            f"{asked}: expected a site, as seen[0] or seen[path] is in a record seen; got {type(given).__name__}"
+        )
+    return given
+
+
 def statistics_of(kept: Kept, want: Collection[str], cells: int, start: int) -> Statistics:
     """Return statistics of a call, distances counted from the key at which each query stands.
 

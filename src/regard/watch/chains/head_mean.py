@@ -17,7 +17,7 @@ from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import GradientTimesWeights, KeyFactors, Rule, Weights
 from regard.watch.kept import Kept
 from regard.watch.positions import Positions, positions
-from regard.watch.site import DENSE_LIMIT, Site
+from regard.watch.site import DENSE_LIMIT, Site, site_of
 
 # A tile holds at most this many weights, this many keys wide.
 TILE = 1 << 20
@@ -141,10 +141,11 @@ def head_mean(site: Site, of: Of = "weights", heads: Positions | None = None) ->
     Raises:
         NotKeptError: the site did not keep what it takes.
         ShapeError: a head that the site does not have, or none.
-        WatchError: gradients were asked for, and no backward pass has come by or weights were dropped.
+        WatchError: it is no site, or gradients were asked for and no backward pass has come by or weights were
+            dropped.
         WantError: an unknown `of`.
     """
-    kept = site.kept_for("head_mean")
+    kept = site_of("head_mean", site).kept_for("head_mean")
     if of not in get_args(Of):
         raise WantError(f"of: expected one of {', '.join(get_args(Of))}; got {of!r}")
     makers: dict[str, Callable[[], Rule]] = {

@@ -1,6 +1,6 @@
 """Choosing what a chain goes through: the self-attention sites of one stack of layers, and positions in it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from regard.watch.paths import Paths
 from regard.watch.positions import Positions, positions
 from regard.watch.record import Record
 from regard.watch.records.selecting import at_paths
-from regard.watch.site import Site
+from regard.watch.site import Site, site_of
 
 Seen = Record | Sequence[Site]
 
@@ -32,9 +32,11 @@ def chosen_sites(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:
         paths: which, as for `Record.select`.
 
     Raises:
-        WatchError: there are none, or none of one of the paths.
+        WatchError: what was given holds no sites, or none of one of the paths.
     """
-    return at_paths(asked, list(seen), "" if paths is None else paths)
+    if not isinstance(seen, Iterable):
+        raise WatchError(f"{asked}: expected a record or a list of sites; got {type(seen).__name__}")
+    return at_paths(asked, [site_of(asked, each) for each in seen], "" if paths is None else paths)
 
 
 def stack_of(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:

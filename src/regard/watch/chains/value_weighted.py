@@ -10,7 +10,7 @@ from regard.watch.chains.head_mean import HeadMean, head_mean
 from regard.watch.chains.norms import value_norms
 from regard.watch.chains.rules import KeyFactors
 from regard.watch.positions import Positions
-from regard.watch.site import Site
+from regard.watch.site import Site, site_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,11 @@ def value_weighted(site: Site, output: Tensor | nn.Module | None = None) -> Valu
         `received`, `rows(queries)`, `joined(query_groups, key_groups)` and `head_mean()`.
 
     Raises:
+        WatchError: it is no site.
         NotKeptError: the site did not keep its values.
         ShapeError: the projection does not take H * Dv numbers.
 
     Source: Kobayashi et al. 2020, "Attention is Not Only a Weight: Analyzing Transformers with Vector Norms",
         section 3.
     """
-    return ValueWeighted(site, value_norms(site, output))
+    return ValueWeighted(site_of("value_weighted", site), value_norms(site, output))

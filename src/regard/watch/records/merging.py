@@ -29,9 +29,12 @@ def merge(records: Iterable[Record]) -> Record:
         records: of the same calls, watched alike; they may differ in the size of their batches.
 
     Raises:
-        RecordError: there is none, or they differ in something else, which is named.
+        RecordError: there is none, or something else, or they differ in something else, which is named.
     """
-    several = list(records)
+    several = list(records) if isinstance(records, Iterable) and not isinstance(records, Record) else [records]
+    if isinstance(records, Record) or not all(isinstance(each, Record) for each in several):
+        got = "one" if isinstance(records, Record) else ", ".join(sorted({type(each).__name__ for each in several}))
+        raise RecordError(f"merge: expected several records, as a list; got {got}")
     if not several:
         raise RecordError("merge: expected at least one record; got none")
     first = several[0]

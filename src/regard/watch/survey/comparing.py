@@ -64,8 +64,13 @@ def compare_surveys(one: Survey, other: Survey) -> Comparison:
         other: another, whose means are subtracted.
 
     Raises:
-        InputError: no site of the one stands in the other with as many heads.
+        InputError: something that is no survey, or no site of the one stands in the other with as many heads.
     """
+    for each in (one, other):
+        if not isinstance(each, Survey):
+            raise InputError(
+                f"compare_surveys: expected two surveys, as regard.survey returns them; got {type(each).__name__}"
+            )
     a, b = one.tally.sites, other.tally.sites
     common = [name for name in a if name in b and (a[name].heads, a[name].kind) == (b[name].heads, b[name].kind)]
     if not common:
