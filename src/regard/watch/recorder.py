@@ -126,7 +126,9 @@ class Recorder(Record):
                 gradient.output = folded(d_output.detach()).clone()
 
             output.register_hook(take)
-        held = self._keys.hold(path, kind, call.problem, values=bool(asked & {"values", "gradients"}))
+        # Weights that a model wrote out come without keys: there values tell which call continues which.
+        values = bool(asked & {"values", "gradients"}) or call.engine == WRITTEN_OUT
+        held = self._keys.hold(path, kind, call.problem, values=values)
         return Kept.of(call.problem, lse, held, self._copy_mask, gradient)
 
     def _copy_mask(self, tensor: Tensor) -> Tensor:
