@@ -419,6 +419,32 @@ def test_a_softmax_that_is_lost_on_its_way_is_listed_whatever_its_module_is_call
     assert "was not followed to a product with values" in unseen.reason
 
 
+@pytest.mark.parametrize(
+    "step",
+    [lambda P: P.clamp(min=0.01), lambda P: torch.where(P < 0.1, 0.0, P), lambda P: P.masked_fill(P < 0.1, 0.0)],
+)
+def test_numbers_changed_on_the_way_are_seen(step: Callable[[Tensor], Tensor]) -> None:
+    class Stepping(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            self.P = step(x.softmax(-1))
+            return self.P @ torch.ones(5, D)
+
+    with watch(model := Stepping()) as seen:
+        model(torch.randn(2, 3, 5, 5))
+    torch.testing.assert_close(seen[""].weights(), model.P, atol=1e-6, rtol=0)
+
+
+def test_weights_below_zero_are_listed() -> None:
+    class Negative(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.softmax(-1) * -1.0) @ torch.ones(5, D)
+
+    with watch(model := Negative()) as seen:
+        model(torch.randn(2, 3, 5, 5))
+    assert len(seen) == 0
+    assert "below 0" in str(seen.coverage)
+
+
 def test_what_comes_of_a_refused_product_is_no_weight() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

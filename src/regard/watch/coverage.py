@@ -10,6 +10,11 @@ from regard.watch.modules import is_compiled
 
 _LOOKS_LIKE_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 
+# What to do, by a word of the reason.
+_ADVICE = {
+    "nested": "use TransformerEncoder(..., enable_nested_tensor=False)",
+    "softmax": "if it is attention, multiply it with values by matmul or einsum, or call regard.attend",
+}
 _COMPILED = "the model is compiled: while it was watched, it ran as the Python that it was made of"
 
 
@@ -95,7 +100,7 @@ def cover(
 
 
 def _missed(path: str, class_name: str, reason: str) -> Unseen:
-    advice = "use TransformerEncoder(..., enable_nested_tensor=False)" if "nested" in reason else ""
+    advice = next((what for word, what in _ADVICE.items() if word in reason), "")
     return Unseen(path, class_name, reason, advice)
 
 

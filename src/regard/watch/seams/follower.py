@@ -54,6 +54,10 @@ _NUMBERS = {
     Tensor.div,
     Tensor.__truediv__,
     Tensor.nan_to_num,
+    Tensor.clamp,
+    Tensor.clamp_min,
+    torch.clamp,
+    torch.clamp_min,
     torch.masked_fill,
     torch.where,
     torch.mul,
@@ -155,7 +159,7 @@ class Follower:
         if func in _SOFTMAX:
             self._begin(result, _axis(args, kwargs), modules)
             return
-        place = next((i for i, each in enumerate(args[:2]) if self._of(each) is not None), None)
+        place = next((i for i, each in enumerate(args[:3]) if self._of(each) is not None), None)
         if place is not None and result is not args[place] and func in _FOLLOWED - _IN_PLACE:
             after = self._after(func, args, kwargs, place, result)
             if after is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.engines.contract import Problem
-from regard.errors import ShapeError
+from regard.errors import MechanismError, ShapeError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.weighing import softmax
@@ -120,6 +120,8 @@ class WrittenOutCall:
     def _problem(self, P: Tensor) -> Problem:
         P = P.detach().to(compute_dtype(P.dtype))
         batch, heads, queries, keys = P.shape
+        if bool((P < 0).any()):
+            raise MechanismError("weights: expected none below 0, as a softmax makes them; got some")
         nothing = P.new_zeros(())
         value = self._values(self.operands[1].detach().to(P.dtype))
         # A sink without weight says that rows need not sum to 1: they are as the model made them.
