@@ -137,7 +137,7 @@ def test_wrong_choices_are_refused() -> None:
         who_read(seen, {"it": 9})
     with pytest.raises(ShapeError, match="k: expected a whole number of readers, at least 1"):
         who_read(seen, 0, 0)
-    with pytest.raises(WatchError, match="expected paths of sites"):
+    with pytest.raises(WatchError, match="who_read: expected at least one site"):
         who_read([], 0)
     with watch(want=()) as nothing:
         F.scaled_dot_product_attention(*torch.randn(3, 1, 1, 3, 2))

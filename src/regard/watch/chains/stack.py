@@ -36,7 +36,10 @@ def chosen_sites(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:
     """
     if not isinstance(seen, Iterable):
         raise WatchError(f"{asked}: expected a record or a list of sites; got {type(seen).__name__}")
-    return at_paths(asked, [site_of(asked, each) for each in seen], "" if paths is None else paths)
+    sites = [site_of(asked, each) for each in seen]
+    if not sites:
+        raise WatchError(f"{asked}: expected at least one site; got none")
+    return sites if paths is None else at_paths(asked, sites, paths)
 
 
 def stack_of(asked: str, seen: Seen, paths: Paths | None) -> list[Site]:
