@@ -10,7 +10,7 @@ from regard.cli.check import Check
 from regard.cli.effect import Asked
 from regard.cli.ending import interruptible
 from regard.cli.model import load
-from regard.cli.reading import read_and_watch
+from regard.cli.reading import Request, read_and_watch
 from regard.cli.text import read_text
 from regard.errors import InputError
 from regard.reports.report import format_of
@@ -69,26 +69,23 @@ def look(
     asked = Asked.of(knock_out, hide or ())
     if check and asked is not None:
         raise InputError("expected --check, or --knock-out and --hide; got both. A check is of the unchanged model")
-    content = read_text(text, file)
-    checking = Check(remove, draws, seed) if check else None
+    request = Request(
+        text=read_text(text, file),
+        target=target,
+        whole_words=words,
+        max_tokens=max_tokens,
+        layer=layer,
+        head=head,
+        check=Check(remove, draws, seed) if check else None,
+        asked=asked,
+        heads_that_matter=heads_that_matter,
+    )
     console, progress = Console(), Console(stderr=True)
     with interruptible("no file was left half-written"):
         with progress.status("loading the model") as status:
             loaded = load(model)
             status.update("reading the text")
-            shown = read_and_watch(
-                loaded,
-                content,
-                target,
-                words,
-                max_tokens,
-                layer,
-                head,
-                checking,
-                asked,
-                heads_that_matter,
-                status.update,
-            )
+            shown = read_and_watch(loaded, request, status.update)
         console.print(as_text(shown.title, shown.facts, shown.groups, shown.coverage, by, shown.check))
         for path in outputs:
             with progress.status(f"writing {path}"):

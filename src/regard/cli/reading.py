@@ -1,7 +1,7 @@
 """Reading a text with a model that is watched, and the report on it."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,24 +21,12 @@ from regard.watch.watching import watch
 _GENERATED = 64
 
 
-def read_and_watch(
-    loaded: TextModel,
-    text: str,
-    target: str | None,
-    whole_words: bool,
-    max_tokens: int | None,
-    layer: int | None,
-    head: int | None,
-    check: Check | None,
-    asked: Asked | None,
-    heads_that_matter: bool,
-    say: Callable[[str], None],
-) -> Report:
-    """Run a model over a text and return the report on what its heads attended to.
+@dataclass(frozen=True)
+class Request:
+    """What to read and what to show of it.
 
-    Args:
-        loaded: the model and its tokenizer.
-        text: what it reads.
+    Attributes:
+        text: what the model reads.
         target: the decoder's side of an encoder-decoder; default: what the model generates.
         whole_words: whether to join the tokens of a word.
         max_tokens: how many tokens to read at most.
@@ -47,59 +35,98 @@ def read_and_watch(
         check: how to check the map that is shown first, if at all.
         asked: heads and words to do without, if any.
         heads_that_matter: whether to knock out each head by itself, to tell which matter.
+    """
+
+    text: str
+    target: str | None = None
+    whole_words: bool = True
+    max_tokens: int | None = None
+    layer: int | None = None
+    head: int | None = None
+    check: Check | None = None
+    asked: Asked | None = None
+    heads_that_matter: bool = False
+
+
+def read_and_watch(loaded: TextModel, request: Request, say: Callable[[str], None]) -> Report:
+    """Run a model over a text and return the report on what its heads attended to.
+
+    Args:
+        loaded: the model and its tokenizer.
+        request: what it reads and what is asked of that.
         say: told what is being done, for progress.
 
     Raises:
         InputError: text and model do not fit together, or the model shows no attention.
         ReportError: there is no such layer or head.
     """
-    source, inputs = _encoded(loaded, text, whole_words, max_tokens)
-    if target is not None and not loaded.has_encoder_and_decoder:
+    source, inputs = _encoded(loaded, request.text, request.whole_words, request.max_tokens)
+    if request.target is not None and not loaded.has_encoder_and_decoder:
         raise InputError(f"--target: expected an encoder-decoder; {loaded.name} has no decoder beside an encoder")
-    model = loaded.model if asked is None and not heads_that_matter else answering(loaded)
-
-    def run(want: Collection[str]) -> Run:
-        targets: Axis | None = None
-        decoder: dict[str, Any] = {}
-        labels: dict[str, Any] = {}
-        if loaded.has_encoder_and_decoder:
-            say("writing the decoder's side")
-            targets, decoder, labels = _decoder_side(loaded, inputs, target, whole_words, max_tokens)
-        say("running the model")
-        with watch(model, want=want, on_site=lambda site: say(f"looked into {site.name}")) as seen:
-            output = model(**inputs, **decoder)
-        return Run(seen, output, targets, decoder, labels)
-
-    said: tuple[str, ...] = ()
-    with torch.no_grad():
-        if asked is None:
-            shown_run = run((*STATISTICS, "rows"))
-        else:
-            changes = asked.changes(loaded, source)
-            before = run(())
-            with change(model, *changes):
-                shown_run = run((*STATISTICS, "rows"))
-            said = told(loaded, before, shown_run, target)
-    seen = shown_run.seen
-    if not seen.sites:
-        raise InputError(f"{loaded.name} shows no attention.\n{seen.coverage}")
-    if heads_that_matter:
-        said = (*said, that_matter(model, {**inputs, **shown_run.decoder}, shown_run.output, say))
+    model = loaded.model if request.asked is None and not request.heads_that_matter else answering(loaded)
+    run, said = _shown_run(loaded, model, source, inputs, request, say)
+    if not run.seen.sites:
+        raise InputError(f"{loaded.name} shows no attention.\n{run.seen.coverage}")
+    if request.heads_that_matter:
+        said = (*said, that_matter(model, {**inputs, **run.decoder}, run.output, say))
     say("putting words together")
     shown = report(
-        seen,
+        run.seen,
         source,
-        target=shown_run.target,
-        title=f"What {loaded.name} attended to" + ("" if asked is None else f", {asked}"),
-        facts=(*_facts(loaded, seen, source, shown_run.target), *said),
-        layer=layer,
-        head=head,
+        target=run.target,
+        title=f"What {loaded.name} attended to" + ("" if request.asked is None else f", {request.asked}"),
+        facts=(*_facts(loaded, run.seen, source, run.target), *said),
+        layer=request.layer,
+        head=request.head,
     )
-    if check is None:
+    if request.check is None:
         return shown
-    told_inputs = {**inputs, **shown_run.decoder, **shown_run.labels}
-    found, statement = check.of(loaded, told_inputs, source, seen, shown.groups, say)
+    told_inputs = {**inputs, **run.decoder, **run.labels}
+    found, statement = request.check.of(loaded, told_inputs, source, run.seen, shown.groups, say)
     return replace(shown, facts=(*shown.facts, statement), check=found)
+
+
+def _shown_run(
+    loaded: TextModel,
+    model: Any,
+    source: Axis,
+    inputs: dict[str, Any],
+    request: Request,
+    say: Callable[[str], None],
+) -> tuple[Run, tuple[str, ...]]:
+    """Return the run to show, and sentences on what the changes that were asked for do, if any were."""
+    want = (*STATISTICS, "rows")
+    with torch.no_grad():
+        if request.asked is None:
+            return _run(loaded, model, inputs, request, want, say), ()
+        changes = request.asked.changes(loaded, source)
+        before = _run(loaded, model, inputs, request, (), say)
+        with change(model, *changes):
+            after = _run(loaded, model, inputs, request, want, say)
+        return after, told(loaded, before, after, request.target)
+
+
+def _run(
+    loaded: TextModel,
+    model: Any,
+    inputs: dict[str, Any],
+    request: Request,
+    want: Collection[str],
+    say: Callable[[str], None],
+) -> Run:
+    """Return one run of the model as it is now."""
+    targets: Axis | None = None
+    decoder: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+    if loaded.has_encoder_and_decoder:
+        say("writing the decoder's side")
+        targets, decoder, labels = _decoder_side(
+            loaded, inputs, request.target, request.whole_words, request.max_tokens
+        )
+    say("running the model")
+    with watch(model, want=want, on_site=lambda site: say(f"looked into {site.name}")) as seen:
+        output = model(**inputs, **decoder)
+    return Run(seen, output, targets, decoder, labels)
 
 
 def _encoded(
