@@ -9,7 +9,7 @@ that no module of the model is touched.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -338,8 +338,7 @@ def _opened() -> Iterator[_Seam]:
             new = _Seam()
             stack.enter_context(new.open())
             thread.seam, thread.opened = new, stack.pop_all()
-    seam = thread.seam
-    assert isinstance(seam, _Seam)
+    seam = cast("_Seam", thread.seam)
     seam.users += 1
     try:
         yield seam
