@@ -153,15 +153,16 @@ def that_matter(model: Any, inputs: dict[str, Any], output: Any, say: Callable[[
         on_head=lambda path, head: say(f"knocking out head {head} of {path}"),
     )
     what = "divergence of what it predicts, in nats" if logits else "1 - cosine of the text's embedding"
-    listed = ", ".join(f"{_short(path)}.{head} {value:.4f}" for (path, head), value in list(moved.items())[:_HEADS])
-    return f"Heads whose knock-out moves the output most ({what}): {listed}."
+    sided = bool(getattr(model.config, "is_encoder_decoder", False))
+    named = [f"{_short(path, sided)}.{head} {value:.4f}" for (path, head), value in list(moved.items())[:_HEADS]]
+    return f"Heads whose knock-out moves the output of the unchanged model most ({what}): {', '.join(named)}."
 
 
-def _short(path: str) -> str:
-    """Return the layer of a module, with its side where the path names one."""
+def _short(path: str, sided: bool) -> str:
+    """Return the layer of a module, with its side where the model has two."""
     cross = re.search(r"cross|EncDec|encoder_attn", path)
     side = "cross:" if cross else next((f"{side}:" for side in ("decoder", "encoder") if side in path), "")
-    return f"{side}{layer_of(path)}"
+    return f"{side if sided else ''}{layer_of(path)}"
 
 
 def _head(given: str) -> tuple[str, int, int]:

@@ -41,7 +41,10 @@ def _head(group: GroupPanel, head: HeadPanel) -> dict[str, Any]:
     top = head.weights.topk(min(_TOP, head.weights.shape[-1]), -1)
     return {
         "layer": head.layer,
-        **asdict(head.facts),
+        **{
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in asdict(head.facts).items()
+        },
         "entropy_by_token": _numbers(head.entropy),
         "received_by_token": _numbers(head.received),
         "top_key_words": top.indices.tolist(),
