@@ -171,7 +171,7 @@ def started(*command, **options):
     folders = os.pathsep.join([str(root / "src"), str(Path(__file__).parents[1])])
     return subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}, **options,
+        env={**os.environ, "PYTHONPATH": folders}, **options,
     )  # fmt: skip
 
 
@@ -191,10 +191,9 @@ def test_a_process_killed_at_any_time_loses_and_repeats_nothing(whole, tmp_path)
 
 
 SHARED = """
-import sys, torch
+import sys
 from regard import survey
 from tests import survey_cases as cases
-torch.set_num_threads(1)
 found = survey(cases.model(), cases.tokenizer(), cases.texts(150), sys.argv[1])
 print(found.tally.documents, flush=True)
 """

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -64,7 +65,8 @@ def survey(
     """Run a text model over a corpus and return statistics of every head; the totals are kept in a folder.
 
     Interrupted or killed, it leaves its state there. Under `torchrun` the processes share the work, and what each
-    returns is the same survey, bit for bit that of one process with as many threads.
+    returns is the same survey, bit for bit that of one process. Each process computes in one thread, since the last
+    bits of a model's numbers depend on how many there are.
 
     Args:
         model: a text model of Hugging Face's library, in evaluation.
@@ -125,7 +127,8 @@ def survey(
         if isinstance(state, Survey):
             return state
         work = _Work(read, reader, batch_size, limit, strict, processes, state_path(folder, processes), on_progress)
-        return _finish(folder, work.run(state), processes)
+        with _one_thread():
+            return _finish(folder, work.run(state), processes)
 
 
 def _finish(folder: Path, found: Survey, processes: Processes) -> Survey:
@@ -268,6 +271,17 @@ class _Work:
         if not seen.sites:
             raise WatchError(f"the model shows no attention.\n{seen.coverage}")
         return Tally.of(seen, [each.document for each in batch], beside=beside)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fingerprint(model: torch.nn.Module) -> str:
