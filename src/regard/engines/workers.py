@@ -7,7 +7,7 @@ work of its own, and what a piece gives does not depend on how many threads ther
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -69,29 +69,15 @@ def share(work: Callable[[T], None], pieces: Sequence[T], *, worthwhile: bool) -
         pieces: the pieces.
         worthwhile: whether the whole is large enough for threads to pay.
     """
-    count = min(torch.get_num_threads(), len(pieces))
-    if not worthwhile or count < 2:
-        _all(work, pieces)
+    threads = torch.get_num_threads()
+    if not worthwhile or min(threads, len(pieces)) < 2:
+        for piece in pieces:
+            work(piece)
         return
-    waiting = iter(pieces)
-    lock = threading.Lock()
 
-    def carry_on() -> None:
+    def alone(piece: T) -> None:
         with torch.inference_mode(False), torch.no_grad():
-            while True:
-                with lock:
-                    piece = next(waiting, _END)
-                if piece is _END:
-                    return
-                work(piece)  # type: ignore[arg-type]
+            work(piece)
 
-    for each in [_workers.of(torch.get_num_threads()).submit(carry_on) for _ in range(count)]:
-        each.result()
-
-
-_END = object()
-
-
-def _all(work: Callable[[T], None], pieces: Iterable[T]) -> None:
-    for piece in pieces:
-        work(piece)
+    for _ in _workers.of(threads).map(alone, pieces):
+        pass

@@ -84,6 +84,8 @@ _PRODUCTS = {
     Tensor.mm,
     Tensor.__matmul__,
 }
+# After these, what came out stands for the weights.
+_STEPS = _FOLLOWED - _IN_PLACE
 _CONCERNS = _FOLLOWED | _PRODUCTS | {torch.einsum}
 # What mixes the outputs of experts has the form of attention with a single query.
 _ROUTER = re.compile(r"moe|expert|router", re.IGNORECASE)
@@ -160,7 +162,7 @@ class Follower:
             self._begin(result, _axis(args, kwargs), modules)
             return
         place = next((i for i, each in enumerate(args[:3]) if self._of(each) is not None), None)
-        if place is not None and result is not args[place] and func in _FOLLOWED - _IN_PLACE:
+        if place is not None and result is not args[place] and func in _STEPS:
             after = self._after(func, args, kwargs, place, result)
             if after is not None:
                 self._remember(result, after)

@@ -90,9 +90,10 @@ def _by_libraries() -> Iterator[Replacement]:
             return lambda module, *args, **kw: seam.interface(implementation, func, module, *args, **kw)
 
         yield interface, "get_interface", get_interface
-    for kind in FUNCTIONS:
-        function = kind.loaded
-        for owner, name in references(function, _places(kind)) if function is not None else ():
+    loaded = [(kind, function) for kind in FUNCTIONS if (function := kind.loaded) is not None]
+    owners = _owners() if loaded else []
+    for kind, function in loaded:
+        for owner, name in references(function, [kind.module, *owners]):
             yield owner, name, _led_to(kind, getattr(owner, name))
 
 
@@ -107,10 +108,10 @@ def _led_to(kind: Function, func: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _places(kind: Function) -> list[str]:
-    """Return the modules in which a library's function may stand: its own, and those that define nn.Modules."""
+def _owners() -> list[str]:
+    """Return the modules that define nn.Modules, in which a library's function may stand beside its own."""
     owners = {cls.__module__ for cls in _subclasses(nn.Module)}
-    return [kind.module, *sorted(owner for owner in owners if not owner.startswith(("torch.", "transformers.")))]
+    return sorted(owner for owner in owners if not owner.startswith(("torch.", "transformers.")))
 
 
 def _subclasses(cls: type) -> Iterator[type]:

@@ -54,5 +54,5 @@ def references(function: Any, modules: Iterable[str]) -> Iterator[tuple[Any, str
         for key, value in list(vars(module).items()) if module is not None else []:
             # Only functions are asked for attributes: other objects may do anything when they are.
             compiled = vars(value).get("_torchdynamo_orig_callable") if isfunction(value) else None
-            if value is function or (function is not None and compiled is function):
+            if value is function or compiled is function:
                 yield module, key

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from regard.watch.student import quantile, two_sided
 from regard.watch.survey.integers import FRACTION_BITS
 
 CONFIDENCE = 0.95
 
-_quantile = cache(quantile)
 _UNIT = 2.0**-FRACTION_BITS
 
 
@@ -94,7 +92,7 @@ def false_discovery(p: Sequence[float]) -> list[float]:
 
 
 def _interval(documents: int, mean: float, error: float, freedom: int, *, test: bool = False) -> Estimate:
-    half = _quantile(CONFIDENCE, freedom) * error
+    half = quantile(CONFIDENCE, freedom) * error
     if not test:
         return Estimate(documents, mean, error, mean - half, mean + half)
     t = mean / error if error else math.inf if mean else 0.0
