@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from regard.errors import WatchError
+from regard.watch.gathering import gathered
 from regard.watch.head_kinds import KINDS, Head, head_kinds
 from regard.watch.record import Record
 from regard.watch.site import Site
@@ -35,7 +36,6 @@ from regard.watch.survey.examples import (
 )
 from regard.watch.survey.files import pack, read, unpack, write_whole
 from regard.watch.survey.integers import Integers, fixed, from_bytes, to_bytes
-from regard.watch.survey.processes import gathered
 
 # What `Tally.of` needs of `watch`.
 WANT = ("entropy", "received", "received_max", "distance", "first", "rows")

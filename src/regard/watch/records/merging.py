@@ -15,6 +15,7 @@ from regard.mechanisms.masks.rule import Mask
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.mechanisms.modifiers import Bias, Modifier, TensorBias
 from regard.watch.coverage import Coverage
+from regard.watch.gathering import gathered
 from regard.watch.kept import Gradient, Kept, without_numbers
 from regard.watch.record import Record
 from regard.watch.records.pieces import Piece, PiecedBias, PiecedMask, PiecedModifier, R
@@ -59,16 +60,8 @@ def gather(record: Record, group: dist.ProcessGroup | None = None) -> Record:
     """
     if not (dist.is_available() and dist.is_initialized()):
         raise RecordError("gather: expected torch.distributed.init_process_group(...) to have been called")
-    device = "cuda" if dist.get_backend(group) == "nccl" else "cpu"
-    own = torch.frombuffer(bytearray(bytes_of(record)), dtype=torch.uint8).to(device)
-    processes = range(dist.get_world_size(group))
-    lengths = [torch.zeros(1, dtype=torch.long, device=device) for _ in processes]
-    dist.all_gather(lengths, torch.tensor([len(own)], device=device), group)
-    longest = max(int(length) for length in lengths)
-    room = [own.new_zeros(longest) for _ in processes]
-    dist.all_gather(room, torch.nn.functional.pad(own, (0, longest - len(own))), group)
-    parts = [part[: int(length)].cpu() for part, length in zip(room, lengths, strict=True)]
-    return merge(record_of(part.numpy().tobytes(), f"the record of rank {rank}") for rank, part in enumerate(parts))
+    parts = gathered(bytes_of(record), group)
+    return merge(record_of(part, f"the record of rank {rank}") for rank, part in enumerate(parts))
 
 
 def _expect(number: int, what: str, expected: object, got: object) -> None:

@@ -52,17 +52,3 @@ def together() -> Iterator[Processes]:
     finally:
         if own:
             distributed.destroy_process_group()
-
-
-def gathered(content: bytes) -> list[bytes]:
-    """Return what each process hands in, in their order, on every process."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return [content]
-    size = distributed.get_world_size()
-    lengths = [torch.zeros(1, dtype=torch.long) for _ in range(size)]
-    distributed.all_gather(lengths, torch.tensor([len(content)]))
-    room = max(int(length) for length in lengths)
-    own = torch.frombuffer(bytearray(content.ljust(room, b"\0")), dtype=torch.uint8)
-    parts = [torch.zeros(room, dtype=torch.uint8) for _ in range(size)]
-    distributed.all_gather(parts, own)
-    return [part[: int(length)].numpy().tobytes() for part, length in zip(parts, lengths, strict=True)]

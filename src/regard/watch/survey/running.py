@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from regard.errors import InputError, RegardError, WatchError
+from regard.watch.gathering import gathered
 from regard.watch.survey.corpus import Corpus, Entry, open_corpus
 from regard.watch.survey.findings import Reading, Survey
-from regard.watch.survey.processes import Processes, gathered, together
+from regard.watch.survey.processes import Processes, together
 from regard.watch.survey.reader import Prepared, Reader
 from regard.watch.survey.state import State, check_folder, forget, starting_point, state_path
 from regard.watch.tally import WANT, Tally
