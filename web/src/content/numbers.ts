@@ -1,0 +1,15 @@
+/** How numbers are written on the page. */
+
+/** A weight as a percentage, right to its tenth; a difference with its sign. */
+export function percent(weight: number, signed = false): string {
+  const share = 100 * weight;
+  const size = Math.abs(share);
+  const written = size === 0 ? "0" : size < 0.05 ? "<0.1" : size.toFixed(1);
+  const sign = share < 0 ? "−" : signed && share > 0 ? "+" : "";
+  return `${sign}${written} %`;
+}
+
+/** A statistic, with three digits after the point at most. */
+export function plain(value: number | null): string {
+  return value === null ? "not measured" : String(Number(value.toFixed(3)));
+}

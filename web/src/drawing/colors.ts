@@ -1,0 +1,119 @@
+/** From weights to colours that colour-blind readers can tell apart. */
+
+import {
+  interpolateCividis,
+  interpolateGreys,
+  interpolateMagma,
+  interpolatePuOr,
+  interpolateViridis,
+} from "d3-scale-chromatic";
+import type { Palette, Scale } from "../state/store";
+
+type Color = readonly [red: number, green: number, blue: number];
+
+const STEPS = 256;
+const RAMPS: Record<Palette, (share: number) => string> = {
+  cividis: interpolateCividis,
+  viridis: interpolateViridis,
+  magma: interpolateMagma,
+  greys: interpolateGreys,
+};
+
+/** Colours of heads that are drawn together, and of curves: those of Okabe and Ito (2008), safe for colour-blind readers. */
+export const SERIES = [
+  "#0072b2",
+  "#e69f00",
+  "#009e73",
+  "#cc79a7",
+  "#d55e00",
+  "#56b4e9",
+  "#f0e442",
+  "#999999",
+] as const;
+
+/** The smallest weight that the logarithmic scale tells from none. */
+const LEAST = 1e-4;
+
+/** Colours of weights up to the largest one; differences run from minus it to it. */
+export interface Shading {
+  /** Where a weight lies on the scale, 0 to 1 (of a difference: -1 to 1). */
+  place(weight: number): number;
+  /** Red, green and blue, 0 to 255. */
+  color(weight: number): Color;
+  css(weight: number): string;
+  /** Black or white, whichever can be read on the weight's colour. */
+  ink(weight: number): string;
+  signed: boolean;
+  largest: number;
+}
+
+const tables = new Map<string, readonly Color[]>();
+
+/** The colours of weights. */
+export function shading(palette: Palette, scale: Scale, largest: number, signed: boolean): Shading {
+  const colors = table(signed ? "difference" : palette);
+  const top = Math.max(largest, 1e-12);
+  const place = (weight: number) => Math.sign(weight) * placed(Math.min(1, Math.abs(weight) / top), scale, top);
+  const color = (weight: number) => {
+    const share = signed ? (place(weight) + 1) / 2 : place(weight);
+    return colors[Math.round(share * (STEPS - 1))] ?? colors[0]!;
+  };
+  return {
+    place,
+    color,
+    css: (weight) => `rgb(${color(weight).join(" ")})`,
+    ink: (weight) => (luminance(color(weight)) > 0.32 ? "#000" : "#fff"),
+    signed,
+    largest: top,
+  };
+}
+
+function placed(share: number, scale: Scale, top: number): number {
+  if (scale === "linear") return share;
+  if (scale === "root") return Math.sqrt(share);
+  const least = Math.min(LEAST, top / 10);
+  return share * top <= least ? 0 : Math.log(share * (top / least)) / Math.log(top / least);
+}
+
+function table(name: Palette | "difference"): readonly Color[] {
+  const ramp = name === "difference" ? interpolatePuOr : RAMPS[name];
+  const made = tables.get(name) ?? Array.from({ length: STEPS }, (_, step) => parsed(ramp(step / (STEPS - 1))));
+  tables.set(name, made);
+  return made;
+}
+
+function parsed(text: string): Color {
+  const hex = /^#(..)(..)(..)$/.exec(text);
+  const parts = hex
+    ? hex.slice(1).map((part) => Number.parseInt(part, 16))
+    : (text.match(/[\d.]+/g) ?? []).map(Number);
+  return [Math.round(parts[0] ?? 0), Math.round(parts[1] ?? 0), Math.round(parts[2] ?? 0)];
+}
+
+/** The relative luminance of a colour (Web Content Accessibility Guidelines 2.2). */
+export function luminance(color: Color): number {
+  const [red, green, blue] = color.map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+}
+
+/** A matrix as an image, a pixel a cell. */
+export function painted(
+  values: ArrayLike<number>,
+  rows: number,
+  columns: number,
+  shades: Shading,
+): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, columns);
+  canvas.height = Math.max(1, rows);
+  const pixels = new ImageData(canvas.width, canvas.height);
+  for (let place = 0; place < rows * columns; place++) {
+    pixels.data.set(shades.color(values[place]!), 4 * place);
+    pixels.data[4 * place + 3] = 255;
+  }
+  canvas.getContext("2d")!.putImageData(pixels, 0, 0);
+  return canvas;
+}

@@ -1,0 +1,60 @@
+/** What is selected, in a sentence: the same words for the eye and for a screen reader. */
+
+import { percent } from "../content/numbers";
+import { type Positions, type Range, visible } from "../content/positions";
+import type { Line } from "../content/reading";
+import type { Pane, Store } from "./store";
+
+const NAMED = 6;
+
+/** The selection of a pane in a sentence, "" where nothing is selected. */
+export function told(store: Store, pane: Pane): string {
+  const [selection, reading] = [store.selection.value, pane.reading.value];
+  if (selection === null || reading === null) return "";
+  const unit = store.options.unit.value;
+  const [queries, keys] = [pane.queries.value, pane.keys.value];
+  const query = selection.queries && queries.unitsOf(unit, selection.queries);
+  const key = selection.keys && keys.unitsOf(unit, selection.keys);
+  if (query && key && selection.queries && selection.keys) {
+    const spot = reading.spot(query, key);
+    const single = query.to - query.from === 1 && key.to - key.from === 1;
+    const largest = single ? "" : `, at most ${percent(spot.max, reading.signed)} on one`;
+    const pair = `${queries.name(unit, selection.queries)} → ${keys.name(unit, selection.keys)}`;
+    return `${pair}: ${about(spot.exact)}${percent(spot.mean, reading.signed)}${largest}`;
+  }
+  if (query && selection.queries) {
+    const verb = reading.signed ? "differs on" : "attends to";
+    return `${queries.name(unit, selection.queries)} ${verb}: ${strongest(reading.row(query), keys, store, reading.signed)}`;
+  }
+  if (key && selection.keys)
+    return `Who attends to ${keys.name(unit, selection.keys)}: ${strongest(reading.column(key), queries, store, reading.signed)}`;
+  return "";
+}
+
+const about = (exact: boolean) => (exact ? "" : "about ");
+
+function strongest(line: Line, positions: Positions, store: Store, signed: boolean): string {
+  const unit = store.options.unit.value;
+  const named = largest(line.values, NAMED).map(
+    (index) => `${visible(positions.label(unit, index))} ${percent(line.values[index]!, signed)}`,
+  );
+  return about(line.exact) + (named.join(", ") || "nothing");
+}
+
+/** The places of the largest values other than 0, by size without sign, largest first. */
+export function largest(values: Float32Array, count: number): number[] {
+  const best: number[] = [];
+  for (let index = 0; index < values.length; index++) {
+    const size = Math.abs(values[index]!);
+    if (size === 0 || (best.length === count && size <= Math.abs(values[best.at(-1)!]!))) continue;
+    const place = best.findIndex((other) => Math.abs(values[other]!) < size);
+    best.splice(place < 0 ? best.length : place, 0, index);
+    if (best.length > count) best.pop();
+  }
+  return best;
+}
+
+/** A range with another one added: what shift and a click span. */
+export function spanned(range: Range | null, other: Range): Range {
+  return range === null ? other : { from: Math.min(range.from, other.from), to: Math.max(range.to, other.to) };
+}
