@@ -16,6 +16,7 @@ const OPTIONS = [
   "sort",
   "colour",
   "opacity",
+  "least",
 ] as const;
 
 /** Takes the state from the address, and writes it there from then on. */
@@ -99,7 +100,7 @@ const isAllowed = (name: (typeof OPTIONS)[number], value: string) => ALLOWED[nam
 
 function typed(name: (typeof OPTIONS)[number], value: string): string | number | boolean {
   if (name === "hide") return value === "true";
-  if (name === "opacity") return Math.min(1, Math.max(0, Number(value) || 0));
+  if (name === "opacity" || name === "least") return Math.min(1, Math.max(0, Number(value) || 0));
   return value;
 }
 

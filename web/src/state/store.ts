@@ -39,6 +39,8 @@ export interface Options {
   colour: Signal<string>;
   /** How much of an image the weights cover, 0 to 1. */
   opacity: Signal<number>;
+  /** The smallest weight that is drawn as a line. */
+  least: Signal<number>;
 }
 
 /** One head in one place of the page: what views draw. */
@@ -79,9 +81,13 @@ export class Store {
     sort: signal(""),
     colour: signal(""),
     opacity: signal(0.6),
+    least: signal(0.05),
   };
   /** The panes to draw: one, or two side by side. */
   readonly panes: ReadonlySignal<readonly Pane[]>;
+  /** The heads of `together` beside the chosen one that have its positions, and their weights. */
+  readonly companions: ReadonlySignal<readonly Choice[]>;
+  readonly companionReadings: ReadonlySignal<readonly Reading[] | null>;
 
   constructor(readonly report: Report) {
     const first = report.first(0, 0);
@@ -94,6 +100,12 @@ export class Store {
     const told = computed(() => `${a.title.value} − ${b.title.value}`);
     const both = { ...a, reading: difference, title: told };
     this.panes = computed(() => ({ off: [a], beside: [a, b], difference: [both] })[this.comparison.value]);
+    this.companions = computed(() => {
+      const chosen = this.choice.value;
+      const fits = (each: Choice) => each.run === chosen.run && each.group === chosen.group;
+      return this.together.value.filter((each) => fits(each) && !sameHead(each, chosen));
+    });
+    this.companionReadings = this.readingsOf(this.companions);
   }
 
   /** Whether the two heads of a comparison can be told apart number by number; null while they are decoded. */
@@ -130,20 +142,30 @@ export class Store {
 
   /** The weights of a head as the options ask for them, decoded in the background. */
   readingOf(choice: ReadonlySignal<Choice>): ReadonlySignal<Reading | null> {
-    const decoded = signal<Reading | null>(null);
+    const readings = this.readingsOf(computed(() => [choice.value]));
+    return computed(() => readings.value?.[0] ?? null);
+  }
+
+  /** The weights of heads likewise; null while one of them is being decoded. */
+  private readingsOf(choices: ReadonlySignal<readonly Choice[]>): ReadonlySignal<readonly Reading[] | null> {
+    const decoded = signal<{ asked: readonly Choice[]; unit: Unit; readings: readonly Reading[] } | null>(null);
     effect(() => {
-      const [asked, unit] = [choice.value, this.options.unit.value];
-      decoded.value = null;
-      this.report.read(asked, unit).then((reading) => {
-        if (sameHead(choice.peek(), asked) && this.options.unit.peek() === unit) decoded.value = reading;
+      const [asked, unit] = [choices.value, this.options.unit.value];
+      Promise.all(asked.map((choice) => this.report.read(choice, unit))).then((readings) => {
+        if (choices.peek() === asked && this.options.unit.peek() === unit)
+          decoded.value = { asked, unit, readings };
       });
     });
-    return computed(() => this.shown(choice.value, decoded.value));
+    return computed(() => {
+      const { asked, unit, readings } = decoded.value ?? {};
+      if (!asked || !readings || asked !== choices.value || unit !== this.options.unit.value) return null;
+      return readings.map((reading, place) => this.shown(asked[place]!, reading));
+    });
   }
 
   /** A reading as the options ask for it. */
-  private shown(choice: Choice, reading: Reading | null): Reading | null {
-    if (reading === null || !this.options.hide.value) return reading;
+  private shown(choice: Choice, reading: Reading): Reading {
+    if (!this.options.hide.value) return reading;
     const [keys, unit] = [this.report.keys(choice), this.options.unit.value];
     return new WithoutKeys(reading, (key) => keys.isSink(unit, key));
   }
