@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regard.engines.contract import Problem
 from regard.engines.log_weights import LogWeights
-from regard.engines.pairs import chunks, pair_chunks
+from regard.engines.pairs import chunks, pair_chunks, subranges
 from regard.mechanisms.masks.mods import BlockRule, MaskMod
 from regard.mechanisms.modifiers import ScoreMod
 from regard.mechanisms.walk import parts_in, tensors_in, with_tensors
@@ -93,6 +93,24 @@ class Kept:
         """Return the weights (B, H, n, Nk) of chosen queries on all keys."""
         parts = [_weights(part, queries) for _, part in self._chunks(len(queries))]
         return self._shaped(torch.cat(parts) if parts else self.lse.new_zeros((0, len(queries), 0)))
+
+    @torch.no_grad()
+    def strips(self, item: int, queries: Int[Tensor, " n"]) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Go through the weights of chosen queries of a batch item, a few at a time.
+
+        Args:
+            item: the batch item.
+            queries: (n,) positions.
+
+        Returns heads, places among the chosen queries, and the weights (heads, places, Nk) there.
+        """
+        sizes = self.problem.sizes
+        first = item * sizes.heads
+        for places in chunks(len(queries), max(1, _AT_ONCE // max(1, sizes.keys))):
+            width = max(1, (places.stop - places.start) * sizes.keys)
+            for pairs in subranges(range(first, first + sizes.heads), _AT_ONCE // width):
+                part = LogWeights.of(self.problem, pairs, self.lse)
+                yield slice(pairs.start - first, pairs.stop - first), places, _weights(part, queries[places])
 
     @torch.no_grad()
     def top(self, k: int) -> TopKeys:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regard.errors import RecordError
+from regard.watch.segments import Segment, shifted
 
 # What tokenizers add: "[CLS]", "<s>", "<|endoftext|>".
 _SPECIAL = re.compile(r"\[[A-Z_0-9]+\]|<[^<>\s]+>")
@@ -15,19 +16,43 @@ _STARTS, _GOES_ON = ("Ġ", "▁"), "##"
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """The words along one side of a map.
+    """The words along one side of a map; two of them are added where a model reads one after the other.
 
     Attributes:
         words: labels, in order.
         groups: for each token of the model, the number of its word.
         special: for each word, whether it is one that the tokenizer added ("[CLS]", "</s>").
         separators: positions of tokens that separate or end texts.
+        tokens: labels of the tokens; none where they are those of their words.
+        segments: stretches of positions that are no text, such as the patches of a picture.
     """
 
     words: tuple[str, ...]
     groups: tuple[int, ...]
     special: tuple[bool, ...]
     separators: tuple[int, ...] = ()
+    tokens: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
+
+    def __add__(self, other: "Axis") -> "Axis":
+        """Return the positions of this axis with those of another behind them."""
+        if not isinstance(other, Axis):
+            return NotImplemented
+        words, positions = len(self.words), len(self.groups)
+        named = self.tokens or other.tokens
+        return Axis(
+            words=self.words + other.words,
+            groups=self.groups + tuple(_behind(group, words) for group in other.groups),
+            special=self.special + other.special,
+            separators=self.separators + tuple(place + positions for place in other.separators),
+            tokens=self.labels + other.labels if named else (),
+            segments=self.segments + tuple(shifted(segment, positions) for segment in other.segments),
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A label for each token: its own, or that of its word."""
+        return self.tokens or tuple(self.words[group] if group >= 0 else "" for group in self.groups)
 
     def positions(self, word: str) -> list[int]:
         """Return the positions of every token of a word, wherever it stands.
@@ -39,6 +64,11 @@ class Axis:
         if not numbers:
             raise RecordError(f"expected one of the words {', '.join(map(repr, self.words))}; got {word!r}")
         return [place for place, number in enumerate(self.groups) if number in numbers]
+
+
+def _behind(group: int, words: int) -> int:
+    """Return a word's number behind so many words; none stays none."""
+    return group + words if group >= 0 else group
 
 
 def words(tokens: Any, text: str | None = None, *, item: int = 0) -> Axis:

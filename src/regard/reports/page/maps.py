@@ -1,0 +1,89 @@
+"""The map of each head: every weight, or the matrix in cells and the strongest weights beside it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regard.reports.page import codes
+from regard.reports.page.arrays import Arrays, pack
+from regard.reports.page.budget import Budget
+from regard.reports.page.weights import Celled, Strongest, celled, rows, strongest
+from regard.watch.site import Site
+
+_THUMBNAIL = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What the page shows of a site's weights.
+
+    Attributes:
+        heads: map, links and rows of each head, rows None.
+        thumbnails: (H, rows, columns), one byte a cell.
+        links: the strongest weights of each head, where the maps are in cells; else none.
+    """
+
+    heads: list[dict[str, Any]]
+    thumbnails: NDArray[np.uint8]
+    links: list[Strongest]
+
+
+def maps_of(site: Site, item: int, budget: Budget, arrays: Arrays) -> Maps:
+    """Return what the page shows of a batch item at a site."""
+    if site.kept is not None and budget.full:
+        weights = rows(site, item, range(site.sizes.queries))
+        heads = [_head(full(each, *packed(each, codes.FINE), codes.FINE, arrays)) for each in weights]
+        return Maps(heads, codes.thumbnails(weights, _THUMBNAIL), [])
+    seen = celled(site, item, None if site.kept is None else budget.cells)
+    links = [] if site.kept is None else strongest(site, item, seen, budget.links)
+    heads = [_head(_cells(seen, number, arrays)) for number in range(site.sizes.heads)]
+    for head, found in zip(heads, links, strict=False):
+        head["links"] = _links(found, arrays)
+    return Maps(heads, codes.thumbnails(seen.largest, _THUMBNAIL), links)
+
+
+def packed(weights: Tensor, fine: int) -> tuple[bytes, bytes]:
+    """Return the two compressed planes of some rows of weights."""
+    upper, lower = codes.planes(weights, fine)
+    return pack(upper), pack(lower)
+
+
+def full(weights: Tensor, upper: bytes, lower: bytes, fine: int, arrays: Arrays) -> dict[str, Any]:
+    """Return rows of weights (queries, keys) whose planes are packed."""
+    return {
+        "form": "full",
+        "rows": weights.shape[0],
+        "columns": weights.shape[1],
+        "high": arrays.add_packed(upper),
+        "low": arrays.add_packed(lower),
+        "fine": fine,
+    }
+
+
+def _head(shown: dict[str, Any]) -> dict[str, Any]:
+    return {"map": shown, "links": None, "rows": None}
+
+
+def _cells(seen: Celled, head: int, arrays: Arrays) -> dict[str, Any]:
+    mean, largest = seen.mean[head], seen.largest[head]
+    return {
+        "form": "cells",
+        "rows": mean.shape[0],
+        "columns": mean.shape[1],
+        "queriesACell": seen.query_cell,
+        "keysACell": seen.key_cell,
+        "mean": arrays.add(codes.one_byte(mean).tobytes()),
+        "max": arrays.add(codes.one_byte(largest).tobytes()),
+    }
+
+
+def _links(found: Strongest, arrays: Arrays) -> dict[str, Any]:
+    return {
+        "count": len(found.weights),
+        "queries": arrays.add(found.queries.numpy().astype("<u4").tobytes()),
+        "keys": arrays.add(found.keys.numpy().astype("<u4").tobytes()),
+        "weights": arrays.add(codes.two_bytes(found.weights).astype("<u2").tobytes()),
+    }
