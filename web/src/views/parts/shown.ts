@@ -1,0 +1,112 @@
+/** Which weights a view of pictures, sounds or residues shows: those of whom is selected, else the average. */
+
+import { type ReadonlySignal, useComputed } from "@preact/signals";
+import type { Positions, Range, Unit } from "../../content/positions";
+import type { Segment } from "../../content/schema";
+import { type Shading, shading } from "../../drawing/colors";
+import type { Pane, Selection, Store } from "../../state/store";
+
+/** Which side of the map positions stand on; in self-attention the same ones stand on both. */
+export type Side = "both" | "queries" | "keys";
+
+/** Weights on the units of one side. */
+export interface Shown {
+  side: "queries" | "keys";
+  values: Float32Array;
+  /** Whose weights these are, in tokens of the other side; null: the average over all queries. */
+  of: Range | null;
+}
+
+/** Positions with the side on which they stand. */
+export interface Placed {
+  side: Side;
+  positions: Positions;
+}
+
+/** A segment of a kind, with the positions among which it stands. */
+export type PlacedSegment<K extends Segment["kind"]> = Placed & { segment: Extract<Segment, { kind: K }> };
+
+/** The positions that a pane has, once each. */
+export function sidesOf(pane: Pane): readonly Placed[] {
+  const [queries, keys] = [pane.queries.value, pane.keys.value];
+  if (queries === keys) return [{ side: "both", positions: keys }];
+  return [
+    { side: "queries", positions: queries },
+    { side: "keys", positions: keys },
+  ];
+}
+
+/** All segments of a kind, in order, queries first. */
+export function segmentsOf<K extends Segment["kind"]>(pane: Pane, kind: K): readonly PlacedSegment<K>[] {
+  return sidesOf(pane).flatMap(({ side, positions }) =>
+    positions.segmentsOf(kind).map((segment) => ({ side, positions, segment })),
+  );
+}
+
+/** What pointing at tokens of a side selects. */
+export function selecting(store: Store, side: Side, tokens: Range): Selection {
+  const asQuery = side === "both" ? store.options.direction.value === "attends to" : side === "queries";
+  return asQuery ? { queries: tokens, keys: null } : { queries: null, keys: tokens };
+}
+
+/** The tokens of a side that are selected. */
+export function selectedOn(store: Store, side: Side): readonly Range[] {
+  const selection = store.selection.value;
+  const both = [side === "keys" ? null : selection?.queries, side === "queries" ? null : selection?.keys];
+  return both.filter((range) => range !== null && range !== undefined);
+}
+
+/** The weights to show. */
+export function shownOf(store: Store, pane: Pane): Shown | null {
+  const [reading, selection] = [pane.reading.value, store.selection.value];
+  if (reading === null) return null;
+  const unit = store.options.unit.value;
+  const { queries, keys } = selection ?? { queries: null, keys: null };
+  if (keys && (!queries || store.options.direction.value === "attended by")) {
+    const { values } = reading.column(pane.keys.value.unitsOf(unit, keys));
+    return { side: "queries", values, of: keys };
+  }
+  const rows = queries ? pane.queries.value.unitsOf(unit, queries) : { from: 0, to: reading.queries };
+  return { side: "keys", values: reading.row(rows).values, of: queries };
+}
+
+/** The weights to show, kept until they change; the average is not made again each time that nothing is selected. */
+export function useShown(store: Store, pane: Pane): ReadonlySignal<Shown | null> {
+  const average = useComputed(() => {
+    const reading = pane.reading.value;
+    if (reading === null) return null;
+    return { side: "keys" as const, values: reading.row({ from: 0, to: reading.queries }).values, of: null };
+  });
+  return useComputed(() => (store.selection.value ? shownOf(store, pane) : average.value));
+}
+
+/** The weights on each position of a segment; null where the other side's are shown. */
+export function valuesOn({ side, positions, segment }: PlacedSegment<Segment["kind"]>, unit: Unit, shown: Shown) {
+  if (side !== "both" && side !== shown.side) return null;
+  return Float32Array.from(
+    { length: segment.stop - segment.start },
+    (_, place) => shown.values[positions.unitOf(unit, segment.start + place)]!,
+  );
+}
+
+/** The largest size among numbers. */
+export const largestOf = (values: Float32Array) => values.reduce((top, each) => Math.max(top, Math.abs(each)), 0);
+
+/**
+ * The colours of what is shown.
+ *
+ * Up to the largest, they are made for the segments: a single strong word does not darken a whole picture, unless it
+ * takes more than ten times as much as any part of it.
+ */
+export function shadesOf(
+  store: Store,
+  pane: Pane,
+  shown: Shown,
+  segments: readonly PlacedSegment<Segment["kind"]>[],
+): Shading {
+  const { palette, scale, reach, unit } = store.options;
+  const parts = segments.map((each) => valuesOn(each, unit.value, shown)).filter((values) => values !== null);
+  const overall = largestOf(shown.values);
+  const top = parts.length === 0 ? overall : Math.max(overall / 10, ...parts.map(largestOf));
+  return shading(palette.value, scale.value, reach.value === "one" ? 1 : top, pane.reading.value?.signed ?? false);
+}
