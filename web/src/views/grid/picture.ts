@@ -1,0 +1,50 @@
+/** From the state of the page to what is drawn of a group. */
+
+import type { Group } from "../../content/schema";
+import { type Shading, shading } from "../../drawing/colors";
+import type { Store } from "../../state/store";
+import { type Layout, layoutOf } from "./layout";
+import type { Picture } from "./painting";
+import { chosenOf, groupsOf, kind, markedOf, type Side } from "./state";
+import { largestStatistic, placesOf, sortedPlaces } from "./statistics";
+import { largestWeight, Thumbnails, thumbnailCodes } from "./thumbnails";
+
+/** The statistic of an option, "" where the group has none of this name. */
+const known = (group: Group, name: string) => (group.facts.includes(name) ? name : "");
+
+/** Where the heads of a side stand. */
+export function laidOut(store: Store, side: Side, room: number): Layout {
+  const group = store.report.group(chosenOf(store, side));
+  const sort = known(group, store.options.sort.value);
+  return layoutOf(sort === "" ? placesOf(group) : sortedPlaces(group, sort), sort !== "", room);
+}
+
+/** The colours of the statistic that is chosen. */
+export function statisticShading(store: Store): Shading {
+  const { palette, colour } = store.options;
+  return shading(palette.value, "linear", largestStatistic(groupsOf(store), colour.value), false);
+}
+
+/** The thumbnails of a side in the colours that are chosen; null while they are read. */
+export function thumbnailsOf(store: Store, side: Side): Thumbnails | null {
+  const group = store.report.group(chosenOf(store, side));
+  const codes = thumbnailCodes(group);
+  const { palette, scale, reach } = store.options;
+  if (codes === null) return null;
+  const largest = reach.value === "one" ? 1 : largestWeight(codes);
+  return new Thumbnails(group, codes, shading(palette.value, scale.value, largest, false));
+}
+
+/** What is drawn of a side. */
+export function pictureOf(store: Store, side: Side, layout: Layout, thumbnails: Thumbnails): Picture {
+  const group = store.report.group(chosenOf(store, side));
+  return {
+    group,
+    layout,
+    thumbnails,
+    marked: markedOf(store, side),
+    kind: kind.value,
+    colour: known(group, store.options.colour.value),
+    shades: statisticShading(store),
+  };
+}
