@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regard.cli.check import with_head
 from regard.cli.model import TextModel
+from regard.cli.words import check_words
 from regard.errors import InputError
 from regard.reports.panels import Axis
 from regard.watch.change.changes import Change, hide, knock_out
@@ -189,10 +190,7 @@ def _place(side: str) -> Any:
 
 def _positions(words: Sequence[str], source: Axis) -> list[int]:
     """Return the positions of all tokens of words, wherever they stand in the text."""
-    there = {word for word, special in zip(source.words, source.special, strict=True) if not special}
-    if missing := [word for word in words if word not in there]:
-        known = ", ".join(dict.fromkeys(word for word in source.words if word in there))
-        raise InputError(f"--hide: expected words of the text ({known}); got {', '.join(missing)}")
+    check_words("--hide", words, source)
     chosen = {number for number, word in enumerate(source.words) if word in words}
     return [place for place, group in enumerate(source.groups) if group in chosen]
 

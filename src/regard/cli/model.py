@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,22 @@ def load(name: str | None) -> TextModel:
         raise InputError(f"cannot load the model {place!r}: it comes without a tokenizer's vocabulary")
     shown = "all-MiniLM-L6-v2" if name is None else Path(name).name or name
     return TextModel(shown, model.eval(), tokenizer, _positions(config, tokenizer))
+
+
+def load_both(name: str | None, other: str) -> tuple[TextModel, TextModel]:
+    """Return two models, named by their whole places where the names at the ends of these are the same.
+
+    Args:
+        name: a folder, or an id on the hub; default: the MiniLM-L6 of the demo package.
+        other: likewise.
+
+    Raises:
+        InputError: one of them is no such model, or a library that it needs is missing.
+    """
+    first, second = load(name), load(other)
+    if first.name == second.name and name is not None and name != other:
+        return replace(first, name=name), replace(second, name=other)
+    return first, second
 
 
 def _demo() -> str:

@@ -1,60 +1,55 @@
-"""From a tokenizer's output to the words that a report shows."""
+"""From a tokenizer's output to the words that a report shows, and words that are asked for by name."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from regard.errors import InputError
 from regard.reports.panels import Axis
+from regard.watch.words import words
+
+# How many words a message lists.
+_LISTED = 40
 
 
 def axis_of(encoding: Any, tokenizer: Any, text: str, whole_words: bool) -> Axis:
     """Return the words of one encoded text.
 
     Args:
-        encoding: what the tokenizer returned for one text, with offsets where it has them.
+        encoding: what the tokenizer returned for one text.
         tokenizer: the tokenizer.
         text: the text.
-        whole_words: whether to join the tokens of a word; needs a fast tokenizer, else tokens are shown.
+        whole_words: whether to join the tokens of a word.
     """
     ids = encoding["input_ids"][0].tolist()
-    special_ids = set(tokenizer.all_special_ids)
-    special = [token in special_ids for token in ids]
-    separators = tuple(i for i, is_special in enumerate(special) if is_special and i > 0)
-    if not getattr(tokenizer, "is_fast", False):
-        names = tokenizer.convert_ids_to_tokens(ids)
-        return Axis(tuple(names), tuple(range(len(ids))), tuple(special), separators)
-    pieces = [
-        _piece(tokenizer, token, is_special, text, span)
-        for token, is_special, span in zip(ids, special, encoding["offset_mapping"][0].tolist(), strict=True)
-    ]
+    fast = getattr(tokenizer, "is_fast", False)
+    axis = words(encoding if fast else tokenizer.convert_ids_to_tokens(ids), text)
+    added = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    special = [token in added for token in ids]
     if not whole_words:
-        return Axis(tuple(pieces), tuple(range(len(ids))), tuple(special), separators)
-    return _joined(encoding, ids, pieces, special, separators, text)
+        axis = replace(axis, words=axis.labels, groups=tuple(range(len(ids))), tokens=())
+    return replace(
+        axis,
+        special=_of_words(axis, special),
+        separators=tuple(place for place, is_special in enumerate(special) if is_special and place),
+    )
 
 
-def _piece(tokenizer: Any, token: int, special: bool, text: str, span: list[int]) -> str:
-    piece = "" if special else text[span[0] : span[1]].strip()
-    return piece or str(tokenizer.convert_ids_to_tokens(token))
+def check_words(option: str, asked: Sequence[str], *axes: Axis) -> None:
+    """Check that words stand in a text.
+
+    Raises:
+        InputError: one does not.
+    """
+    there = dict.fromkeys(
+        word for axis in axes for word, special in zip(axis.words, axis.special, strict=True) if not special
+    )
+    if missing := [word for word in asked if word not in there]:
+        listed = ", ".join(list(there)[:_LISTED]) + (", ..." if len(there) > _LISTED else "")
+        raise InputError(f"{option}: expected words of the text ({listed}); got {', '.join(missing)}")
 
 
-def _joined(
-    encoding: Any,
-    ids: list[int],
-    pieces: list[str],
-    special: list[bool],
-    separators: tuple[int, ...],
-    text: str,
-) -> Axis:
-    spans = encoding["offset_mapping"][0].tolist()
-    numbers = encoding.word_ids(0)
-    words: list[str] = []
-    specials: list[bool] = []
-    groups: list[int] = []
-    start = 0
-    for i in range(len(ids)):
-        if i and numbers[i] is not None and numbers[i] == numbers[i - 1]:
-            words[-1] = text[start : spans[i][1]].strip() or words[-1]
-        else:
-            start = spans[i][0]
-            words.append(pieces[i])
-            specials.append(special[i])
-        groups.append(len(words) - 1)
-    return Axis(tuple(words), tuple(groups), tuple(specials), separators)
+def _of_words(axis: Axis, special: Sequence[bool]) -> tuple[bool, ...]:
+    """Return for each word whether its tokens are special."""
+    numbers = {group for group, is_special in zip(axis.groups, special, strict=True) if is_special}
+    return tuple(number in numbers for number in range(len(axis.words)))

@@ -47,29 +47,33 @@ def as_text(
     coverage: str,
     by: str = "relative_entropy",
     check: Faithfulness | None = None,
+    *,
+    short: bool = False,
 ) -> RenderableType:
-    """Return what rich prints: the whole report."""
+    """Return what rich prints: the whole report, or in short without the words."""
     parts: list[RenderableType] = [Text(title, style="bold"), *(Text(fact, style="dim") for fact in facts)]
     for group in groups:
-        parts += [Text(), *_group(group, by)]
+        parts += [Text(), *_group(group, by, short)]
     if check is not None:
         parts += [Text(), *_check(check)]
     return Group(*parts, Text(), Text(coverage, style="dim"))
 
 
-def _group(group: GroupPanel, by: str) -> list[RenderableType]:
+def _group(group: GroupPanel, by: str, short: bool) -> list[RenderableType]:
     readable = sorted(group.heads, key=lambda head: (head is not group.shown, -head.facts.worth))[:_HEADS_TO_READ]
     return [
         Text(f"{group.name}: each head's {by.replace('_', ' ')}, from 0 (dark) to 1 (bright), and its kind"),
         _grid(group, by),
         Text("  ".join(f"{letter} {kind}" for kind, letter in LETTERS.items()), style="dim"),
-        Text(),
-        Text(f"Weight that each word receives in {group.shown.title}"),
-        _strip(group, group.shown),
+        *([] if short else _shaded(group)),
         Text(),
         Text("Strongest links between words, in the head shown and those most worth reading"),
         *(_links(group, head) for head in readable),
     ]
+
+
+def _shaded(group: GroupPanel) -> list[RenderableType]:
+    return [Text(), Text(f"Weight that each word receives in {group.shown.title}"), _strip(group, group.shown)]
 
 
 def _grid(group: GroupPanel, by: str) -> Text:

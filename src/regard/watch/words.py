@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from regard.errors import RecordError
@@ -100,16 +101,34 @@ def _of_encoding(encoding: Any, text: str | None, item: int) -> Axis:
         tokens, numbers, texts = encoding.tokens(item), encoding.word_ids(item), encoding.sequence_ids(item)
     except (ValueError, IndexError) as wrong:  # a tokenizer in Python knows no words
         raise RecordError(f"words: expected item {item} of a fast tokenizer's encoding; {wrong}") from wrong
-    keys = [(number, of) if number is not None else None for number, of in zip(numbers, texts, strict=True)]
+    starts = accumulate(token.startswith(_STARTS) for token in tokens)
+    keys = [
+        None if number is None else (number, of, start)
+        for number, of, start in zip(numbers, texts, starts, strict=True)
+    ]
     axis = _grouped(tokens, keys, [number is None for number in numbers])
     if text is None or any(of for of in texts):
         return axis
-    spans = [None if n is None else encoding.word_to_chars(item, n) for n in _firsts(axis, numbers)]
-    shown = [
-        label if span is None else text[span.start : span.end].strip() or label
-        for label, span in zip(axis.words, spans, strict=True)
-    ]
-    return Axis(tuple(shown), axis.groups, axis.special, axis.separators)
+    return _as_written(axis, text, [encoding.token_to_chars(item, place) for place in range(len(tokens))])
+
+
+def _as_written(axis: Axis, text: str, spans: Sequence[Any]) -> Axis:
+    """Return the axis with labels as they stand in the text, wherever something stands there."""
+
+    def written(first: int, last: int) -> str:
+        known = spans[first] is not None and spans[last] is not None
+        return text[spans[first].start : spans[last].end].strip() if known else ""
+
+    groups = axis.groups
+    firsts = [place for place, group in enumerate(groups) if not place or group != groups[place - 1]]
+    lasts = [place - 1 for place in (*firsts[1:], len(groups))]
+    return replace(
+        axis,
+        words=tuple(
+            written(first, last) or label for first, last, label in zip(firsts, lasts, axis.words, strict=True)
+        ),
+        tokens=tuple(written(place, place) or label for place, label in enumerate(axis.labels)),
+    )
 
 
 def _of_tokens(tokens: list[str]) -> Axis:
@@ -128,10 +147,12 @@ def _of_tokens(tokens: list[str]) -> Axis:
 def _grouped(tokens: list[str], keys: Sequence[object], special: list[bool]) -> Axis:
     """Return neighbouring tokens with the same key as words; a key of None stands alone."""
     labels: list[str] = []
+    pieces: list[str] = []
     groups: list[int] = []
     flags: list[bool] = []
     for place, (token, key) in enumerate(zip(tokens, keys, strict=True)):
         plain = token if special[place] else _plain(token)
+        pieces.append(plain or token)
         if place and key is not None and key == keys[place - 1]:
             labels[-1] += plain
         else:
@@ -139,12 +160,7 @@ def _grouped(tokens: list[str], keys: Sequence[object], special: list[bool]) -> 
             flags.append(special[place])
         groups.append(len(labels) - 1)
     separators = tuple(place for place, is_special in enumerate(special) if is_special and place)
-    return Axis(tuple(labels), tuple(groups), tuple(flags), separators)
-
-
-def _firsts(axis: Axis, numbers: Sequence[int | None]) -> list[int | None]:
-    """Return the tokenizer's number of each word."""
-    return [numbers[axis.groups.index(word)] for word in range(len(axis.words))]
+    return Axis(tuple(labels), tuple(groups), tuple(flags), separators, tuple(pieces))
 
 
 def _plain(token: str) -> str:
