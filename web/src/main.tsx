@@ -6,13 +6,21 @@ import { App } from "./shell/app";
 import "./shell/page.css";
 import { followAddress } from "./state/address";
 import { Store } from "./state/store";
+import { VIEWS } from "./views";
 
 const place = document.getElementById("page")!;
 
 try {
+  if (typeof DecompressionStream === "undefined")
+    throw new Error(
+      "this browser is too old; expected Chrome 103, Edge 103, Firefox 113, Safari 16.4 or a newer one",
+    );
   const store = new Store(await Report.read());
-  followAddress(store);
-  render(<App store={store} />, place);
+  const link = followAddress(
+    store,
+    VIEWS.map(({ name }) => name),
+  );
+  render(<App store={store} link={link} />, place);
 } catch (wrong) {
   place.textContent = `This page cannot be shown: ${wrong instanceof Error ? wrong.message : wrong}`;
   throw wrong;

@@ -12,8 +12,11 @@ export function readIndex(): Content {
 
 /** The bytes of an array. */
 export async function bytes(ref: Ref): Promise<Uint8Array<ArrayBuffer>> {
-  const text = document.getElementById(`array-${ref}`)?.textContent ?? "";
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const text = document.getElementById(`array-${ref}`)?.textContent;
+  if (!text) throw new Error(`array ${ref} is missing; was the file saved to its end?`);
+  const letters = atob(text);
+  const packed = new Uint8Array(letters.length);
+  for (let place = 0; place < letters.length; place++) packed[place] = letters.charCodeAt(place);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -21,16 +24,21 @@ export async function bytes(ref: Ref): Promise<Uint8Array<ArrayBuffer>> {
 /** Unsigned numbers of two bytes, little-endian. */
 export async function shorts(ref: Ref): Promise<Uint16Array> {
   const view = new DataView((await bytes(ref)).buffer);
-  return Uint16Array.from({ length: view.byteLength / 2 }, (_, place) => view.getUint16(2 * place, true));
+  const numbers = new Uint16Array(view.byteLength / 2);
+  for (let place = 0; place < numbers.length; place++) numbers[place] = view.getUint16(2 * place, true);
+  return numbers;
 }
 
 /** Unsigned numbers of four bytes, little-endian. */
 export async function integers(ref: Ref): Promise<Uint32Array> {
   const view = new DataView((await bytes(ref)).buffer);
-  return Uint32Array.from({ length: view.byteLength / 4 }, (_, place) => view.getUint32(4 * place, true));
+  const numbers = new Uint32Array(view.byteLength / 4);
+  for (let place = 0; place < numbers.length; place++) numbers[place] = view.getUint32(4 * place, true);
+  return numbers;
 }
 
 /** Texts, of which there are `count`. */
 export async function strings(ref: Ref, count: number): Promise<string[]> {
-  return count === 0 ? [] : new TextDecoder().decode(await bytes(ref)).split("\0");
+  // A mark at the beginning is part of the first text here, not of the encoding.
+  return count === 0 ? [] : new TextDecoder("utf-8", { ignoreBOM: true }).decode(await bytes(ref)).split("\0");
 }

@@ -11,49 +11,68 @@ export class WithoutKeys implements Reading {
   readonly signed: boolean;
   private drawn: Grid | null = null;
 
+  /** @param hidden 1 for each key that is hidden. */
   constructor(
     private readonly of: Reading,
-    private readonly isHidden: (key: number) => boolean,
+    private readonly hidden: Uint8Array,
   ) {
     ({ queries: this.queries, keys: this.keys, exact: this.exact, signed: this.signed } = of);
   }
 
   row(queries: Range): Line {
     const line = this.of.row(queries);
-    return { ...line, values: line.values.map((value, key) => (this.isHidden(key) ? 0 : value)) };
+    return { ...line, values: line.values.map((value, key) => (this.hidden[key] ? 0 : value)) };
   }
 
   column(keys: Range): Line {
-    if (keys.to === keys.from + 1 && this.isHidden(keys.from))
-      return { values: new Float32Array(this.queries), exact: true };
-    return this.of.column(keys);
+    const lines = this.shown(keys).map((part) => this.of.column(part));
+    if (lines.length === 1) return lines[0]!;
+    const values = new Float32Array(this.queries);
+    for (const line of lines)
+      for (let query = 0; query < values.length; query++) values[query]! += line.values[query]!;
+    return { values, exact: lines.every(({ exact }) => exact) };
   }
 
   spot(queries: Range, keys: Range): Spot {
-    if (keys.to === keys.from + 1 && this.isHidden(keys.from)) return { mean: 0, max: 0, exact: true };
-    return this.of.spot(queries, keys);
+    const spots = this.shown(keys).map((part) => this.of.spot(queries, part));
+    return {
+      mean: spots.reduce((sum, { mean }) => sum + mean, 0),
+      max: spots.reduce((largest, { max }) => (Math.abs(max) > Math.abs(largest) ? max : largest), 0),
+      exact: spots.every(({ exact }) => exact),
+    };
   }
 
   /** Cells that hold a hidden key are empty. */
   grid(): Grid {
     if (this.drawn) return this.drawn;
     const grid = this.of.grid();
-    const hidden = Array.from({ length: grid.columns }, (_, column) => {
-      for (let key = grid.columnEdges[column]!; key < grid.columnEdges[column + 1]!; key++)
-        if (this.isHidden(key)) return true;
-      return false;
-    });
-    const kept = (values: Float32Array) => values.map((value, place) => (hidden[place % grid.columns] ? 0 : value));
+    const emptied = Array.from({ length: grid.columns }, (_, column) =>
+      this.hidden.subarray(grid.columnEdges[column]!, grid.columnEdges[column + 1]!).includes(1),
+    );
+    const kept = (values: Float32Array) =>
+      values.map((value, place) => (emptied[place % grid.columns] ? 0 : value));
     this.drawn = { ...grid, mean: kept(grid.mean), max: kept(grid.max) };
     return this.drawn;
   }
 
   links(): readonly Link[] {
-    return this.of.links().filter(({ key }) => !this.isHidden(key));
+    return this.of.links().filter(({ key }) => !this.hidden[key]);
   }
 
   exactQueries(): readonly number[] {
     return this.of.exactQueries();
+  }
+
+  /** The stretches of a range that are not hidden. */
+  private shown({ from, to }: Range): Range[] {
+    const parts: Range[] = [];
+    for (let key = from; key < to; key++) {
+      if (this.hidden[key]) continue;
+      const last = parts.at(-1);
+      if (last?.to === key) last.to++;
+      else parts.push({ from: key, to: key + 1 });
+    }
+    return parts;
   }
 }
 

@@ -16,6 +16,8 @@ export async function readFull(full: Full): Promise<Float32Array> {
   return weightsOf(high, low, full.fine);
 }
 
+const SQUARES = Float32Array.from({ length: 65536 }, (_, code) => (code / 65535) ** 2);
+
 /** The weights of two planes of bytes. */
 export function weightsOf(high: Uint8Array, low: Uint8Array, fine: number): Float32Array {
   const weights = new Float32Array(high.length);
@@ -23,7 +25,7 @@ export function weightsOf(high: Uint8Array, low: Uint8Array, fine: number): Floa
   for (let place = 0; place < high.length; place++) {
     const upper = high[place]!;
     const lower = upper >= fine ? low[next++]! : upper === 0 ? 0 : 128;
-    weights[place] = ((256 * upper + lower) / 65535) ** 2;
+    weights[place] = SQUARES[256 * upper + lower]!;
   }
   return weights;
 }
@@ -46,5 +48,5 @@ export async function readLinks(links: Links): Promise<StrongLinks> {
     integers(links.keys),
     shorts(links.weights),
   ]);
-  return { queries, keys, weights: Float32Array.from(codes, (code) => (code / 65535) ** 2) };
+  return { queries, keys, weights: Float32Array.from(codes, (code) => SQUARES[code]!) };
 }

@@ -2,6 +2,7 @@
 
 /** A weight as a percentage, right to its tenth; a difference with its sign. */
 export function percent(weight: number, signed = false): string {
+  if (!Number.isFinite(weight)) return "not known";
   const share = 100 * weight;
   const size = Math.abs(share);
   const written = size === 0 ? "0" : size < 0.05 ? "<0.1" : size.toFixed(1);
@@ -11,5 +12,5 @@ export function percent(weight: number, signed = false): string {
 
 /** A statistic, with three digits after the point at most. */
 export function plain(value: number | null): string {
-  return value === null ? "not measured" : String(Number(value.toFixed(3)));
+  return value === null || !Number.isFinite(value) ? "not measured" : String(Number(value.toFixed(3)));
 }

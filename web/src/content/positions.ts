@@ -19,7 +19,8 @@ export const same = (a: Range | null, b: Range | null) => a?.from === b?.from &&
 export class Positions {
   /** The first token of each word, and after the last one how many tokens there are. */
   readonly starts: Uint32Array;
-  private readonly separators: Set<number>;
+  readonly separators: ReadonlySet<number>;
+  private readonly drawing = new Map<Unit, Uint8Array>();
 
   constructor(
     readonly words: readonly string[],
@@ -32,6 +33,9 @@ export class Positions {
     this.separators = new Set(separators);
     this.starts = new Uint32Array(words.length + 1).fill(wordOf.length);
     for (let token = wordOf.length - 1; token >= 0; token--) this.starts[wordOf[token]!] = token;
+    // A word that a tokenizer dropped has no tokens: it ends where it starts.
+    for (let word = words.length - 1; word >= 0; word--)
+      this.starts[word] = Math.min(this.starts[word]!, this.starts[word + 1]!);
   }
 
   /** How many tokens there are. */
@@ -74,10 +78,21 @@ export class Positions {
 
   /** Whether a unit draws attention for what it is, not for what it says: the first, added by the tokenizer, or a separator. */
   isSink(unit: Unit, index: number): boolean {
-    const { from, to } = this.tokensOf(unit, index);
-    if (this.specialWords.has(this.wordOf[from] ?? -1) || (index === 0 && this.segments.length === 0)) return true;
-    for (let token = from; token < to; token++) if (this.separators.has(token)) return true;
-    return false;
+    return this.sinks(unit)[index] === 1;
+  }
+
+  /** For each unit, 1 where it is a sink. */
+  sinks(unit: Unit): Uint8Array {
+    const found =
+      this.drawing.get(unit) ??
+      Uint8Array.from({ length: this.count(unit) }, (_, index) => {
+        if (this.isSpecial(unit, index) || (index === 0 && this.segments.length === 0)) return 1;
+        const { from, to } = this.tokensOf(unit, index);
+        for (let token = from; token < to; token++) if (this.separators.has(token)) return 1;
+        return 0;
+      });
+    this.drawing.set(unit, found);
+    return found;
   }
 
   /** Whether a tokenizer added this word. */

@@ -20,16 +20,17 @@ export interface Choice {
 export const sameHead = (a: Choice | null, b: Choice | null) =>
   a?.run === b?.run && a?.group === b?.group && a?.layer === b?.layer && a?.head === b?.head;
 
-type Decoded = { full: Float32Array } | { cells: KnownCells };
+/** What a head's bytes hold. */
+export type Decoded = { full: Float32Array } | { cells: KnownCells };
 
-/** How many decoded heads are kept at hand. */
-const AT_HAND = 48;
+/** How many bytes of decoded heads are kept at hand beside the last one. */
+const AT_HAND = 256 << 20;
 
 /** Everything that the page shows. */
 export class Report {
-  private readonly decoded = new Map<string, Promise<Decoded>>();
+  private readonly decoded = new Map<string, { head: Promise<Decoded>; size: number }>();
 
-  private constructor(
+  constructor(
     readonly runs: readonly Run[],
     private readonly positions: readonly (readonly Positions[])[],
   ) {}
@@ -72,22 +73,40 @@ export class Report {
     return this.runs[run]?.groups[group]?.layers[layer]?.heads[head] !== undefined;
   }
 
-  /** Reads a head in units. */
-  async read(choice: Choice, unit: Unit): Promise<Reading> {
-    const decoded = await this.decode(choice);
+  /** The same head of another run, where it has one. */
+  counterpart(choice: Choice, run: number): Choice | null {
+    const { name, kind } = this.group(choice);
+    const groups = this.runs[run]?.groups ?? [];
+    const group = groups.findIndex((other) => other.kind === kind && other.name === name);
+    const other = { ...choice, run, group: group < 0 ? choice.group : group };
+    return this.has(other) ? other : null;
+  }
+
+  /** A decoded head in units. */
+  reading(choice: Choice, decoded: Decoded, unit: Unit): Reading {
     const sides = { queries: this.queries(choice), keys: this.keys(choice), unit };
     return "full" in decoded ? new FullReading(sides, decoded.full) : new CellsReading(sides, decoded.cells);
   }
 
-  private decode(choice: Choice): Promise<Decoded> {
+  /** Decodes a head, or finds it among those of late. */
+  decode(choice: Choice): Promise<Decoded> {
     const name = [choice.run, choice.group, choice.layer, choice.head].join();
-    const at_hand = this.decoded.get(name) ?? decodeHead(this.head(choice));
+    const kept = this.decoded.get(name) ?? { head: decodeHead(this.head(choice)), size: sizeOf(this.head(choice)) };
     this.decoded.delete(name);
-    this.decoded.set(name, at_hand);
-    const oldest = this.decoded.keys().next().value;
-    if (this.decoded.size > AT_HAND && oldest !== undefined) this.decoded.delete(oldest);
-    return at_hand;
+    this.decoded.set(name, kept);
+    let size = 0;
+    for (const [other, { size: more }] of [...this.decoded].reverse()) {
+      size += more;
+      if (size > AT_HAND && other !== name) this.decoded.delete(other);
+    }
+    return kept.head;
   }
+}
+
+/** About how many bytes a decoded head takes. */
+function sizeOf({ map, rows }: Head): number {
+  const planes = map.form === "full" ? 1 : 2;
+  return 4 * (planes * map.rows * map.columns + (rows ? rows.weights.rows * rows.weights.columns : 0));
 }
 
 async function decodeHead(head: Head): Promise<Decoded> {

@@ -2,6 +2,9 @@
 
 import { cut, type Fill, FONT, isolated, type Pen, type Point, type Stroke, type TextStyle } from "./pen";
 
+/** Browsers draw nothing at all on canvases of longer sides. */
+const MOST_PIXELS = 16_000;
+
 /** A pen on a canvas, sharp on screens with several pixels to a point. */
 export class CanvasPen implements Pen {
   private readonly on: CanvasRenderingContext2D;
@@ -10,8 +13,9 @@ export class CanvasPen implements Pen {
     readonly canvas: HTMLCanvasElement,
     readonly width: number,
     readonly height: number,
-    ratio = window.devicePixelRatio || 1,
+    asked = window.devicePixelRatio || 1,
   ) {
+    const ratio = Math.min(asked, MOST_PIXELS / Math.max(width, height, 1));
     canvas.width = Math.max(1, Math.round(width * ratio));
     canvas.height = Math.max(1, Math.round(height * ratio));
     canvas.style.width = `${width}px`;

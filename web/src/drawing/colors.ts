@@ -43,26 +43,36 @@ export interface Shading {
   css(weight: number): string;
   /** Black or white, whichever can be read on the weight's colour. */
   ink(weight: number): string;
+  /** The colour as a pixel holds it. */
+  pixel(weight: number): number;
   signed: boolean;
   largest: number;
 }
 
-const tables = new Map<string, readonly Color[]>();
+/** What is made once of each palette, a value a step. */
+interface Table {
+  colors: readonly Color[];
+  css: readonly string[];
+  inks: readonly string[];
+  pixels: Uint32Array;
+}
+
+const tables = new Map<string, Table>();
 
 /** The colours of weights. */
 export function shading(palette: Palette, scale: Scale, largest: number, signed: boolean): Shading {
-  const colors = table(signed ? "difference" : palette);
+  const { colors, css, inks, pixels } = table(signed ? "difference" : palette);
   const top = Math.max(largest, 1e-12);
   const place = (weight: number) => Math.sign(weight) * placed(Math.min(1, Math.abs(weight) / top), scale, top);
-  const color = (weight: number) => {
-    const share = signed ? (place(weight) + 1) / 2 : place(weight);
-    return colors[Math.round(share * (STEPS - 1))] ?? colors[0]!;
-  };
+  // What is no number has the colour of 0.
+  const step = (weight: number) =>
+    Math.round((signed ? (place(weight || 0) + 1) / 2 : place(weight || 0)) * (STEPS - 1));
   return {
     place,
-    color,
-    css: (weight) => `rgb(${color(weight).join(" ")})`,
-    ink: (weight) => (luminance(color(weight)) > 0.32 ? "#000" : "#fff"),
+    color: (weight) => colors[step(weight)] ?? colors[0]!,
+    css: (weight) => css[step(weight)] ?? css[0]!,
+    ink: (weight) => inks[step(weight)] ?? inks[0]!,
+    pixel: (weight) => pixels[step(weight)] ?? pixels[0]!,
     signed,
     largest: top,
   };
@@ -75,9 +85,17 @@ function placed(share: number, scale: Scale, top: number): number {
   return share * top <= least ? 0 : Math.log(share * (top / least)) / Math.log(top / least);
 }
 
-function table(name: Palette | "difference"): readonly Color[] {
+function table(name: Palette | "difference"): Table {
   const ramp = name === "difference" ? interpolatePuOr : RAMPS[name];
-  const made = tables.get(name) ?? Array.from({ length: STEPS }, (_, step) => parsed(ramp(step / (STEPS - 1))));
+  const known = tables.get(name);
+  if (known) return known;
+  const colors = Array.from({ length: STEPS }, (_, step) => parsed(ramp(step / (STEPS - 1))));
+  const made = {
+    colors,
+    css: colors.map((color) => `rgb(${color.join(" ")})`),
+    inks: colors.map((color) => (luminance(color) > 0.18 ? "#000" : "#fff")),
+    pixels: new Uint32Array(Uint8Array.from(colors.flatMap((color) => [...color, 255])).buffer),
+  };
   tables.set(name, made);
   return made;
 }
@@ -110,10 +128,8 @@ export function painted(
   canvas.width = Math.max(1, columns);
   canvas.height = Math.max(1, rows);
   const pixels = new ImageData(canvas.width, canvas.height);
-  for (let place = 0; place < rows * columns; place++) {
-    pixels.data.set(shades.color(values[place]!), 4 * place);
-    pixels.data[4 * place + 3] = 255;
-  }
+  const packed = new Uint32Array(pixels.data.buffer);
+  for (let place = 0; place < rows * columns; place++) packed[place] = shades.pixel(values[place]!);
   canvas.getContext("2d")!.putImageData(pixels, 0, 0);
   return canvas;
 }

@@ -55,15 +55,28 @@ export interface Pen {
 
 export const FONT = "system-ui, sans-serif";
 
-const SPLITTER = new Intl.Segmenter();
+/** The signs of a text as a reader sees them. */
+function signsOf(text: string): string[] {
+  if (!("Segmenter" in Intl)) return [...text];
+  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
+}
 
 /** A text cut to a width, by whole signs as a reader sees them. */
 export function cut(text: string, width: number | undefined, measure: (text: string) => number): string {
-  if (width === undefined || measure(text) <= width) return text;
-  const signs = [...SPLITTER.segment(text)].map(({ segment }) => segment);
-  while (signs.length > 0 && measure(`${signs.join("")}…`) > width) signs.pop();
-  return `${signs.join("")}…`;
+  if (width === undefined || (text.length < MOST_LETTERS && measure(text) <= width)) return text;
+  const signs = signsOf(text.slice(0, MOST_LETTERS));
+  const first = (count: number) => `${signs.slice(0, count).join("")}…`;
+  let [fits, most] = [0, signs.length];
+  while (fits < most) {
+    const middle = (fits + most + 1) >> 1;
+    if (measure(first(middle)) <= width) fits = middle;
+    else most = middle - 1;
+  }
+  return first(fits);
 }
+
+/** Longer texts are never drawn on one line. */
+const MOST_LETTERS = 4096;
 
 // Text that runs right to left, or that holds marks that turn its direction, must not turn its neighbours'.
 const ISOLATE = ["\u2068", "\u2069"] as const;

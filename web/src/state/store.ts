@@ -1,11 +1,13 @@
 /** What the reader chose: one selection and one set of options, which all views share. */
 
-import { computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { Combined, comparable, WithoutKeys } from "../content/changed_reading";
 import { type Positions, type Range, same, type Unit } from "../content/positions";
 import type { Reading } from "../content/reading";
 import { type Choice, type Report, sameHead } from "../content/report";
 import type { Group } from "../content/schema";
+import { followed, type Shown } from "./followed";
+import { refusalOf } from "./refusal";
 
 /** What a reader points at or pinned, in tokens: queries, keys, or a spot of the map. */
 export interface Selection {
@@ -54,6 +56,10 @@ export interface Pane {
   reading: ReadonlySignal<Reading | null>;
   /** The head in words. */
   title: ReadonlySignal<string>;
+  /** Why it cannot be shown, "" where it can. */
+  wrong: ReadonlySignal<string>;
+  /** Whether another head is asked for, and not decoded yet. */
+  waiting: ReadonlySignal<boolean>;
 }
 
 /** The state of the page. */
@@ -62,13 +68,15 @@ export class Store {
   /** The head that is compared with, where one is. */
   readonly other: Signal<Choice>;
   readonly comparison = signal<Comparison>("off");
-  /** Heads that are drawn together where a view can, the chosen one among them. */
+  /** Further heads of the same group that are drawn together with the chosen one, where a view can. */
   readonly together: Signal<readonly Choice[]> = signal([]);
   readonly view = signal("map");
   readonly pointed = signal<Selection | null>(null);
   readonly pinned = signal<Selection | null>(null);
   /** What counts now: what is pointed at, else what is pinned. */
-  readonly selection = computed(() => this.pointed.value ?? this.pinned.value);
+  readonly selection: ReadonlySignal<Selection | null> = computed(() => this.pointed.value ?? this.pinned.value);
+  /** What is selected in a second pane whose words are not those of the first. */
+  readonly apart = { pointed: signal<Selection | null>(null), pinned: signal<Selection | null>(null) };
   readonly options: Options = {
     unit: signal<Unit>("words"),
     pooling: signal<Pooling>("mean"),
@@ -85,108 +93,162 @@ export class Store {
   };
   /** The panes to draw: one, or two side by side. */
   readonly panes: ReadonlySignal<readonly Pane[]>;
-  /** The heads of `together` beside the chosen one that have its positions, and their weights. */
-  readonly companions: ReadonlySignal<readonly Choice[]>;
+  /** The heads of `together` beside the chosen one, and their weights; null while they are being decoded. */
+  readonly companions = computed(() => this.together.value.filter((each) => !sameHead(each, this.choice.value)));
   readonly companionReadings: ReadonlySignal<readonly Reading[] | null>;
+  /** Why the two heads cannot be subtracted, "" where they can. */
+  readonly refusal = computed(() =>
+    refusalOf(this.report, this.choice.value, this.other.value, this.options.unit.value),
+  );
 
   constructor(readonly report: Report) {
+    this.companionReadings = this.readingsOf(this.companions);
     const first = report.first(0, 0);
     this.choice = signal(first);
-    this.other = signal(report.runs.length > 1 ? report.first(1, 0) : first);
-    const plain = { a: this.readingOf(this.choice), b: this.readingOf(this.other) };
-    const difference = computed(() => subtracted(plain.a.value, plain.b.value));
-    const a = this.pane("a", this.choice, plain.a);
-    const b = this.pane("b", this.other, plain.b);
-    const told = computed(() => `${a.title.value} − ${b.title.value}`);
-    const both = { ...a, reading: difference, title: told };
-    this.panes = computed(() => ({ off: [a], beside: [a, b], difference: [both] })[this.comparison.value]);
-    this.companions = computed(() => {
-      const chosen = this.choice.value;
-      const fits = (each: Choice) => each.run === chosen.run && each.group === chosen.group;
-      return this.together.value.filter((each) => fits(each) && !sameHead(each, chosen));
-    });
-    this.companionReadings = this.readingsOf(this.companions);
+    this.other = signal(this.otherThan(first));
+    this.comparison.value = report.runs.length > 1 ? "beside" : "off";
+    const a = this.pane("a", this.choice);
+    const b = this.pane("b", this.other);
+    const both: Pane = {
+      ...a,
+      reading: computed(() => subtracted(a.reading.value, b.reading.value)),
+      title: computed(() => `${a.title.value} − ${b.title.value}`),
+      wrong: computed(() => a.wrong.value || b.wrong.value),
+      waiting: computed(() => a.waiting.value || b.waiting.value),
+    };
+    const panes = { off: [a], beside: [a, b], difference: [both] };
+    this.panes = computed(() => panes[this.compared.value]);
   }
 
-  /** Whether the two heads of a comparison can be told apart number by number; null while they are decoded. */
-  readonly canSubtract = (): boolean => {
-    const [one, other] = [this.choice.value, this.other.value];
-    const [a, b] = [one, other].map((choice) => [this.report.queries(choice), this.report.keys(choice)]);
-    const unit = this.options.unit.value;
-    return a!.every((positions, side) => positions.count(unit) === b![side]!.count(unit));
-  };
+  /** The comparison that is shown: heads that cannot be subtracted stand beside one another. */
+  readonly compared = computed(() =>
+    this.comparison.value === "difference" && this.refusal.value ? "beside" : this.comparison.value,
+  );
 
-  /** Shows a head; what is pinned is dropped where the positions are others. */
+  /** Shows a head; what is pinned is dropped where the positions are others. The same head of another run follows. */
   choose(choice: Choice): void {
-    const before = this.choice.value;
-    if (before.run !== choice.run || before.group !== choice.group) {
+    const before = this.choice.peek();
+    const other = this.other.peek();
+    batch(() => {
+      if (before.run !== choice.run || before.group !== choice.group) {
+        this.letGo();
+        this.together.value = [];
+      }
+      if (other.run !== before.run && sameHead(this.report.counterpart(before, other.run), other))
+        this.other.value =
+          this.report.counterpart(choice, other.run === choice.run ? before.run : other.run) ?? other;
+      this.choice.value = choice;
+    });
+  }
+
+  /** Puts each of the two heads in the other's place. */
+  swap(): void {
+    batch(() => {
+      const [choice, other] = [this.choice.peek(), this.other.peek()];
+      if (choice.run !== other.run || choice.group !== other.group) {
+        this.letGo();
+        this.together.value = [];
+      }
+      [this.choice.value, this.other.value] = [other, choice];
+    });
+  }
+
+  /** Lets go of all that is pointed at or pinned. */
+  letGo(): void {
+    batch(() => {
       this.pinned.value = this.pointed.value = null;
-      this.together.value = [];
-    }
-    this.choice.value = choice;
+      this.apart.pinned.value = this.apart.pointed.value = null;
+    });
   }
 
   /** Pins what is selected, or lets go of it where it was pinned already. */
   pin(selection: Selection): void {
     const before = this.pinned.value;
     const isSame = same(before?.queries ?? null, selection.queries) && same(before?.keys ?? null, selection.keys);
-    this.pinned.value = isSame ? null : selection;
-    this.pointed.value = null;
+    batch(() => {
+      this.pinned.value = isSame ? null : selection;
+      this.pointed.value = null;
+    });
   }
 
-  /** Adds a head to those that are drawn together, or takes it out. */
+  /** Adds a head to those that are drawn together with the chosen one, or takes it out. */
   toggle(choice: Choice): void {
-    const others = this.together.value.filter((each) => !sameHead(each, choice));
-    this.together.value = others.length < this.together.value.length ? others : [...others, choice];
+    const shown = this.choice.peek();
+    if (choice.run !== shown.run || choice.group !== shown.group || sameHead(choice, shown)) return;
+    const before = this.together.peek();
+    const others = before.filter((each) => !sameHead(each, choice));
+    this.together.value = others.length < before.length ? others : [...others, choice];
   }
 
-  /** The weights of a head as the options ask for them, decoded in the background. */
+  /** The weights of a head as the options ask for them, decoded in the background while somebody reads them. */
   readingOf(choice: ReadonlySignal<Choice>): ReadonlySignal<Reading | null> {
     const readings = this.readingsOf(computed(() => [choice.value]));
     return computed(() => readings.value?.[0] ?? null);
   }
 
-  /** The weights of heads likewise; null while one of them is being decoded. */
   private readingsOf(choices: ReadonlySignal<readonly Choice[]>): ReadonlySignal<readonly Reading[] | null> {
-    const decoded = signal<{ asked: readonly Choice[]; unit: Unit; readings: readonly Reading[] } | null>(null);
-    effect(() => {
-      const [asked, unit] = [choices.value, this.options.unit.value];
-      Promise.all(asked.map((choice) => this.report.read(choice, unit))).then((readings) => {
-        if (choices.peek() === asked && this.options.unit.peek() === unit)
-          decoded.value = { asked, unit, readings };
-      });
+    const { shown, waiting } = followed(this.report, choices);
+    const readings = this.readings(shown);
+    return computed(() => (waiting.value ? null : readings.value));
+  }
+
+  /** What is shown, in the units that the options ask for. */
+  private readings(shown: ReadonlySignal<Shown | null>): ReadonlySignal<readonly Reading[] | null> {
+    const plain = computed(() => {
+      const { choices, decoded } = shown.value ?? {};
+      const unit = this.options.unit.value;
+      return decoded?.map((each, place) => this.report.reading(choices![place]!, each, unit)) ?? null;
     });
     return computed(() => {
-      const { asked, unit, readings } = decoded.value ?? {};
-      if (!asked || !readings || asked !== choices.value || unit !== this.options.unit.value) return null;
-      return readings.map((reading, place) => this.shown(asked[place]!, reading));
+      const { unit, hide } = this.options;
+      if (plain.value === null || !hide.value) return plain.value;
+      const sinks = (place: number) => this.report.keys(shown.value!.choices[place]!).sinks(unit.value);
+      return plain.value.map((reading, place) => new WithoutKeys(reading, sinks(place)));
     });
   }
 
-  /** A reading as the options ask for it. */
-  private shown(choice: Choice, reading: Reading): Reading {
-    if (!this.options.hide.value) return reading;
-    const [keys, unit] = [this.report.keys(choice), this.options.unit.value];
-    return new WithoutKeys(reading, (key) => keys.isSink(unit, key));
-  }
-
-  private pane(id: "a" | "b", choice: Signal<Choice>, reading: ReadonlySignal<Reading | null>): Pane {
+  private pane(id: "a" | "b", asked: ReadonlySignal<Choice>): Pane {
+    const { shown, waiting } = followed(
+      this.report,
+      computed(() => [asked.value]),
+    );
+    const choice = computed(() => shown.value?.choices[0] ?? asked.value);
+    const readings = this.readings(shown);
     return {
-      id,
-      choice,
-      reading,
+      ...{ id, choice, waiting },
       group: computed(() => this.report.group(choice.value)),
       queries: computed(() => this.report.queries(choice.value)),
       keys: computed(() => this.report.keys(choice.value)),
+      reading: computed(() => readings.value?.[0] ?? null),
       title: computed(() => this.title(choice.value)),
+      wrong: computed(() => shown.value?.wrong ?? ""),
     };
+  }
+
+  /** What a head is compared with at first: that of another run, or else the next one. */
+  otherThan(choice: Choice): Choice {
+    const { run, group, layer, head } = choice;
+    if (this.report.runs.length > 1) {
+      const other = run === 0 ? 1 : 0;
+      return this.report.counterpart(choice, other) ?? this.report.first(other, 0);
+    }
+    const next = [
+      { run, group, layer, head: head + 1 },
+      { run, group, layer: layer + 1, head: 0 },
+      { run, group, layer, head: 0 },
+    ];
+    return next.find((each) => this.report.has(each)) ?? choice;
   }
 
   /** A head in words. */
   title(choice: Choice): string {
     const { layer, head, run } = choice;
-    const of = this.report.runs.length > 1 ? ` of ${this.report.runs[run]!.title}` : "";
-    return `Layer ${layer}, head ${head}: ${this.report.head(choice).kind}${of}`;
+    const { groups, title } = this.report.runs[run]!;
+    const group = groups.length > 1 ? `${this.report.group(choice).name}, ` : "";
+    const of = this.report.runs.length > 1 ? ` of ${title}` : "";
+    return `${group}layer ${layer}, head ${head}: ${this.report.head(choice).kind}${of}`.replace(/^./u, (letter) =>
+      letter.toUpperCase(),
+    );
   }
 }
 

@@ -3,6 +3,7 @@
 import { percent } from "../content/numbers";
 import { type Positions, type Range, visible } from "../content/positions";
 import type { Line } from "../content/reading";
+import { isolated } from "../drawing/pen";
 import type { Pane, Store } from "./store";
 
 const NAMED = 6;
@@ -18,25 +19,30 @@ export function told(store: Store, pane: Pane): string {
   if (query && key && selection.queries && selection.keys) {
     const spot = reading.spot(query, key);
     const single = query.to - query.from === 1 && key.to - key.from === 1;
-    const largest = single ? "" : `, at most ${percent(spot.max, reading.signed)} on one`;
-    const pair = `${queries.name(unit, selection.queries)} → ${keys.name(unit, selection.keys)}`;
+    const largest = single || reading.signed ? "" : `, at most ${percent(spot.max, reading.signed)} on one`;
+    const pair = `${apart(queries.name(unit, selection.queries))} → ${apart(keys.name(unit, selection.keys))}`;
     return `${pair}: ${about(spot.exact)}${percent(spot.mean, reading.signed)}${largest}`;
   }
   if (query && selection.queries) {
     const verb = reading.signed ? "differs on" : "attends to";
-    return `${queries.name(unit, selection.queries)} ${verb}: ${strongest(reading.row(query), keys, store, reading.signed)}`;
+    return `${apart(queries.name(unit, selection.queries))} ${verb}: ${strongest(reading.row(query), keys, store, reading.signed)}`;
   }
   if (key && selection.keys)
-    return `Who attends to ${keys.name(unit, selection.keys)}: ${strongest(reading.column(key), queries, store, reading.signed)}`;
+    return `Who attends to ${apart(keys.name(unit, selection.keys))}: ${strongest(reading.column(key), queries, store, reading.signed)}`;
   return "";
 }
+
+// Right-to-left words, or marks that turn the direction, must not turn the words and numbers beside them.
+const TURNS =
+  /[\u0590-\u08FF\u200E\u200F\u202A-\u202E\u2066-\u2069\uFB1D-\uFDFF\uFE70-\uFEFC\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
+const apart = (text: string) => (TURNS.test(text) ? isolated(text) : text);
 
 const about = (exact: boolean) => (exact ? "" : "about ");
 
 function strongest(line: Line, positions: Positions, store: Store, signed: boolean): string {
   const unit = store.options.unit.value;
   const named = largest(line.values, NAMED).map(
-    (index) => `${visible(positions.label(unit, index))} ${percent(line.values[index]!, signed)}`,
+    (index) => `${apart(visible(positions.label(unit, index)))} ${percent(line.values[index]!, signed)}`,
   );
   return about(line.exact) + (named.join(", ") || "nothing");
 }
@@ -46,7 +52,7 @@ export function largest(values: Float32Array, count: number): number[] {
   const best: number[] = [];
   for (let index = 0; index < values.length; index++) {
     const size = Math.abs(values[index]!);
-    if (size === 0 || (best.length === count && size <= Math.abs(values[best.at(-1)!]!))) continue;
+    if (!(size > 0) || (best.length === count && size <= Math.abs(values[best.at(-1)!]!))) continue;
     const place = best.findIndex((other) => Math.abs(values[other]!) < size);
     best.splice(place < 0 ? best.length : place, 0, index);
     if (best.length > count) best.pop();
