@@ -53,6 +53,7 @@ from regard.watch.heads.induction import induction
 from regard.watch.heads.probe import Probe
 from regard.watch.heads.retrieval import retrieval
 from regard.watch.heads.table import Heads, heads
+from regard.watch.modalities import frames, patches, residues
 from regard.watch.record import Record
 from regard.watch.records.merging import gather, merge
 from regard.watch.records.saving import load_record
@@ -102,6 +103,7 @@ __all__ = [
     "fixed",
     "flow",
     "flow_bound",
+    "frames",
     "full",
     "gather",
     "global_tokens",
@@ -118,12 +120,14 @@ __all__ = [
     "neighbourhood",
     "packed",
     "padding",
+    "patches",
     "prefix",
     "random_blocks",
     "reinforce_loss",
     "relative_buckets",
     "relevance",
     "report",
+    "residues",
     "retrieval",
     "rollout",
     "scale_heads",
