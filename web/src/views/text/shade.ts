@@ -1,0 +1,97 @@
+/** What the words are shaded by. */
+
+import { computed, type ReadonlySignal } from "@preact/signals";
+import type { Positions, Range, Unit } from "../../content/positions";
+import type { Line } from "../../content/reading";
+import { type Shading, shading } from "../../drawing/colors";
+import type { Pane, Store } from "../../state/store";
+import { across, chosenOf, directionOf, isSamePlace, metOf, type Place, type Side } from "./choosing";
+
+/** Weights on the words of one side. */
+export interface Shade {
+  side: Side;
+  /** The words whose weights these are; null: those of all queries, averaged. */
+  chosen: Place | null;
+  line: Line;
+  shades: Shading;
+}
+
+/** What a text shows now. */
+export interface Shown {
+  shade: ReadonlySignal<Shade | null>;
+  /** The words on the other side of a selected weight. */
+  met: ReadonlySignal<Place | null>;
+}
+
+/** Follows what the text of a pane shows. */
+export function shownIn(store: Store, pane: Pane): Shown {
+  const direction = computed(() => directionOf(store.pinned.value, store.options.direction.value));
+  const chosen = settled(() => within(pane, chosenOf(store.selection.value, direction.value)));
+  const met = settled(() => within(pane, metOf(store.selection.value, chosen.value)));
+  const received = computed(() => {
+    const reading = pane.reading.value;
+    return reading?.row({ from: 0, to: reading.queries });
+  });
+  const line = computed(() => {
+    const [place, reading] = [chosen.value, pane.reading.value];
+    if (!place || !reading) return received.value;
+    const units = pane[place.side].value.unitsOf(store.options.unit.value, place.tokens);
+    return place.side === "queries" ? reading.row(units) : reading.column(units);
+  });
+  const shade = computed((): Shade | null => {
+    const [weights, reading, place] = [line.value, pane.reading.value, chosen.value];
+    if (!weights || !reading) return null;
+    const { palette, scale, reach } = store.options;
+    // Weight received on average is far from 1 in any text but a short one.
+    const isWhole = reach.value === "one" && place !== null;
+    const top = isWhole ? 1 : largestSize(weights.values);
+    return {
+      side: place ? across(place.side) : "keys",
+      chosen: place,
+      line: weights,
+      shades: shading(palette.value, scale.value, top, reading.signed),
+    };
+  });
+  return { shade, met };
+}
+
+/** Follows a place, and stays the same value while it is the same place. */
+function settled(place: () => Place | null): ReadonlySignal<Place | null> {
+  let before: Place | null = null;
+  return computed(() => {
+    const now = place();
+    if (!isSamePlace(before, now)) before = now;
+    return before;
+  });
+}
+
+/** A place as far as the text of a pane reaches. */
+function within(pane: Pane, place: Place | null): Place | null {
+  if (!place) return null;
+  const to = Math.min(place.tokens.to, pane[place.side].value.tokens);
+  return place.tokens.from < to ? { side: place.side, tokens: { from: place.tokens.from, to } } : null;
+}
+
+function largestSize(values: Float32Array): number {
+  let largest = 0;
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  return largest;
+}
+
+/** The units of a place, if it lies on this side; where both are one text it does. */
+export function unitsIn(
+  place: Place | null,
+  side: Side,
+  isOne: boolean,
+  positions: Positions,
+  unit: Unit,
+): Range | null {
+  return place && (isOne || place.side === side) ? positions.unitsOf(unit, place.tokens) : null;
+}
+
+/** The weight of units together: keys add up, queries have a mean. */
+export function together({ side, line: { values } }: Shade, { from, to }: Range): number {
+  let sum = 0;
+  for (let index = from; index < to; index++) sum += values[index] ?? 0;
+  return side === "keys" ? sum : sum / Math.max(1, to - from);
+}
