@@ -31,28 +31,35 @@ def file_of(picture: Any) -> tuple[bytes, str]:
         RecordError: it is none of these, or Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
         raise RecordError("patches: pictures need Pillow; install it with: pip install 'regard[look]'") from error
-    try:
-        if isinstance(picture, str | Path | bytes | bytearray | memoryview):
-            source = picture if isinstance(picture, str | Path) else io.BytesIO(picture)
-            with Image.open(source) as opened:
-                kind = "JPEG" if opened.format == "JPEG" else "PNG"
-                image = ImageOps.exif_transpose(opened)
-        else:
-            kind = "PNG"
-            image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture).numpy())
-        clear = kind == "PNG" and image.has_transparency_data
-        image = image.convert("RGBA" if clear else "RGB")
-        image.thumbnail((LONGEST, LONGEST))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RecordError(f"patches: cannot read the picture: {error}") from error
-    file = io.BytesIO()
-    # Without this Pillow writes what the file held beside its pixels.
+    kind = "PNG"
+    if isinstance(picture, str | Path | bytes | bytearray | memoryview):
+        image, kind = _opened(picture)
+    else:
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture).numpy())
+    clear = kind == "PNG" and image.has_transparency_data
+    image = image.convert("RGBA" if clear else "RGB")
+    image.thumbnail((LONGEST, LONGEST))
+    # Else Pillow would write what the file held beside its pixels.
     image.info.clear()
+    file = io.BytesIO()
     image.save(file, kind, **({"quality": _QUALITY} if kind == "JPEG" else {"optimize": True}))
     return file.getvalue(), f"image/{kind.lower()}"
+
+
+def _opened(file: str | Path | bytes | bytearray | memoryview) -> tuple[Any, str]:
+    """Return the picture of a file as it is meant to be held, and as what to keep it."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file if isinstance(file, str | Path) else io.BytesIO(file)) as opened:
+            return ImageOps.exif_transpose(opened), "JPEG" if opened.format == "JPEG" else "PNG"
+    except UnidentifiedImageError as error:
+        raise RecordError("patches: expected a picture in a format that Pillow knows; got another file") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecordError(f"patches: cannot read the picture: {error}") from error
 
 
 def _pixels(picture: Any) -> Tensor:

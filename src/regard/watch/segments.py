@@ -1,6 +1,6 @@
 """Stretches of positions that are no text: parts of a picture, moments of a sound, residues of a chain."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from torch import Tensor
@@ -23,7 +23,7 @@ class ImageSegment:
     stop: int
     rows: int
     columns: int
-    picture: bytes | None = None
+    picture: bytes | None = field(default=None, repr=False)
     type: str = "image/png"
 
 
@@ -42,7 +42,7 @@ class SoundSegment:
     start: int
     stop: int
     seconds: float
-    spectrogram: Tensor | None = None
+    spectrogram: Tensor | None = field(default=None, repr=False)
     hertz: float | None = None
 
 
@@ -62,7 +62,7 @@ class ResidueSegment:
     stop: int
     first: int = 1
     chain: str = ""
-    contacts: Tensor | None = None
+    contacts: Tensor | None = field(default=None, repr=False)
 
 
 Segment: TypeAlias = ImageSegment | SoundSegment | ResidueSegment
