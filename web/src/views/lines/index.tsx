@@ -1,13 +1,88 @@
-/** To be written. */
+/** Lines between the words that attend and those attended to, as wide and as strong as the weights, for one head or several. */
 
-import type { View } from "../view";
+import { useMemo } from "preact/hooks";
+import { Drawn } from "../../drawing/drawn";
+import { Layer } from "../../drawing/layer";
+import { Least } from "../../drawing/least";
+import type { Pen } from "../../drawing/pen";
+import { colors_changed } from "../../drawing/theme";
+import type { View, ViewProps } from "../view";
+import { ColumnOver } from "./column";
+import { BEHIND, drawAll, drawChosen, drawLines } from "./draw";
+import { hasCompanions, headsOf } from "./heads";
+import { Legend } from "./legend";
+import "./lines.css";
+import { Outside } from "./outside";
+import { chosenIn, fileSize, room, sceneOf, TOP } from "./scene";
+import { scrolledOf } from "./scrolled";
 
-/** To be written. */
+/** The view of lines. */
 export const lines: View = {
   name: "lines",
   title: "Lines",
-  hint: "",
-  fits: () => false,
-  Component: () => null,
-  drawing: () => null,
+  hint: "Lines from each word to the words it attends to",
+  fits: (_, pane) => pane.queries.value.tokens > 0 && pane.keys.value.tokens > 0,
+  Component: Lines,
+  drawing(store, pane) {
+    if (headsOf(store, pane) === null) return null;
+    const draw = (pen: Pen) => {
+      const scene = sceneOf(store, pane, pen, "file");
+      if (scene) drawAll(pen, scene, store.selection.value);
+    };
+    return { ...fileSize(store, pane), draw };
+  },
 };
+
+function Lines({ store, pane }: ViewProps) {
+  const layer = useMemo(() => new Layer(), []);
+  const { height, whole } = room(store, pane);
+  const { linked } = scrolledOf(pane);
+  const draw = (pen: Pen) => {
+    const scene = sceneOf(store, pane, pen, "screen");
+    if (scene === null) return;
+    const { heads, shades, least, queries, keys } = scene;
+    const from = [
+      colors_changed.value,
+      least,
+      shades.largest,
+      queries.scrolled,
+      keys.scrolled,
+      store.options.scale.value,
+    ];
+    const readings = heads.map(({ reading }) => reading);
+    const { side } = chosenIn(scene, store.selection.value);
+    layer.put(pen, [...from, ...readings], (base) => drawLines(base, scene), side === null ? 1 : BEHIND);
+    drawChosen(pen, scene, store.selection.value);
+  };
+  return (
+    <div class="lines">
+      {hasCompanions(store) && <Legend store={store} pane={pane} />}
+      <div class="lines-options">
+        <Least store={store} id={`lines-least-${pane.id}`} />
+        {!whole && (
+          <label>
+            <input
+              type="checkbox"
+              id={`lines-linked-${pane.id}`}
+              checked={linked.value}
+              onChange={(event) => {
+                linked.value = event.currentTarget.checked;
+              }}
+            />{" "}
+            scroll both sides together
+          </label>
+        )}
+      </div>
+      <div class="lines-stage">
+        <Drawn
+          label="Lines from queries on the left to keys on the right"
+          height={() => TOP + room(store, pane).height}
+          draw={draw}
+        />
+        <ColumnOver store={store} pane={pane} side="queries" height={height} />
+        <ColumnOver store={store} pane={pane} side="keys" height={height} />
+      </div>
+      {!whole && <Outside store={store} pane={pane} height={height} />}
+    </div>
+  );
+}

@@ -1,0 +1,27 @@
+/** Where the two columns of words are scrolled to; a saved picture shows the same place as the screen. */
+
+import { type Signal, signal } from "@preact/signals";
+import type { Pane } from "../../state/store";
+
+export type Side = "queries" | "keys";
+
+/** The other column. */
+export const across = (side: Side): Side => (side === "queries" ? "keys" : "queries");
+
+/** How far each column is scrolled, in pixels, and whether they move together. */
+export interface Scrolled {
+  queries: Signal<number>;
+  keys: Signal<number>;
+  linked: Signal<boolean>;
+}
+
+const places = new WeakMap<Pane, Scrolled>();
+
+/** The place of a pane. */
+export function scrolledOf(pane: Pane): Scrolled {
+  const known = places.get(pane);
+  if (known) return known;
+  const made = { queries: signal(0), keys: signal(0), linked: signal(true) };
+  places.set(pane, made);
+  return made;
+}
