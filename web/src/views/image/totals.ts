@@ -24,12 +24,13 @@ export function totals(placed: Placed, unit: Unit, shown: Shown, reading: Readin
     "words and other tokens",
   ];
   const isShare = shown.side === "keys";
+  const about = shown.exact ? "" : "about ";
   const parts = names.flatMap((name, place) => {
     if (counts[place] === 0) return [];
     const value = isShare ? sums[place]! : sums[place]! / counts[place]!;
-    return [`${isShare ? "" : "from "}${name} ${percent(value, reading.signed)}`];
+    return [`${isShare ? "on" : "from"} ${name} ${about}${percent(value, reading.signed)}`];
   });
-  const who =
-    shown.of === null ? "On average, attention goes to " : isShare ? "Attention goes to " : "A mean weight comes ";
-  return `${who}${parts.join(", ")}.`;
+  const who = !isShare ? "A token's mean weight on it: " : shown.of === null ? "All queries on average: " : "";
+  const said = `${who}${parts.join(", ")}`;
+  return said.charAt(0).toUpperCase() + said.slice(1);
 }

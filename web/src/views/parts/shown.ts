@@ -13,6 +13,7 @@ export type Side = "both" | "queries" | "keys";
 export interface Shown {
   side: "queries" | "keys";
   values: Float32Array;
+  exact: boolean;
   /** Whose weights these are, in tokens of the other side; null: the average over all queries. */
   of: Range | null;
 }
@@ -63,11 +64,10 @@ export function shownOf(store: Store, pane: Pane): Shown | null {
   const unit = store.options.unit.value;
   const { queries, keys } = selection ?? { queries: null, keys: null };
   if (keys && (!queries || store.options.direction.value === "attended by")) {
-    const { values } = reading.column(pane.keys.value.unitsOf(unit, keys));
-    return { side: "queries", values, of: keys };
+    return { side: "queries", ...reading.column(pane.keys.value.unitsOf(unit, keys)), of: keys };
   }
   const rows = queries ? pane.queries.value.unitsOf(unit, queries) : { from: 0, to: reading.queries };
-  return { side: "keys", values: reading.row(rows).values, of: queries };
+  return { side: "keys", ...reading.row(rows), of: queries };
 }
 
 /** The weights to show, kept until they change; the average is not made again each time that nothing is selected. */
@@ -75,7 +75,7 @@ export function useShown(store: Store, pane: Pane): ReadonlySignal<Shown | null>
   const average = useComputed(() => {
     const reading = pane.reading.value;
     if (reading === null) return null;
-    return { side: "keys" as const, values: reading.row({ from: 0, to: reading.queries }).values, of: null };
+    return { side: "keys" as const, ...reading.row({ from: 0, to: reading.queries }), of: null };
   });
   return useComputed(() => (store.selection.value ? shownOf(store, pane) : average.value));
 }

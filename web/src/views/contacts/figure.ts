@@ -1,0 +1,48 @@
+/** The whole figure of a head: map and arcs, with what is selected. */
+
+import { percent } from "../../content/numbers";
+import { type Shading, shading } from "../../drawing/colors";
+import type { Pen } from "../../drawing/pen";
+import type { Store } from "../../state/store";
+import { drawArcs } from "./arcs";
+import { layoutOf } from "./layout";
+import { drawCross, drawMatrix } from "./matrix";
+import type { Residues } from "./residues";
+import type { Scene } from "./scene";
+
+/** The colours of scores; the diagonal does not count. */
+export function shadesOf(store: Store, { scores, signed }: Scene): Shading {
+  const { palette, scale, reach } = store.options;
+  const { side, values } = scores;
+  let largest = 0;
+  for (const [place, value] of values.entries())
+    if (Math.floor(place / side) !== place % side) largest = Math.max(largest, Math.abs(value));
+  return shading(palette.value, scale.value, reach.value === "one" ? 1 : largest, signed);
+}
+
+/** The residues that are selected as query and as key. */
+export function selectedOf(store: Store, residues: Residues): readonly [number | null, number | null] {
+  const selection = store.selection.value;
+  return [residues.at(selection?.queries), residues.at(selection?.keys)];
+}
+
+/** Draws map and arcs. */
+export function drawFigure(pen: Pen, store: Store, scene: Scene, map: HTMLCanvasElement): void {
+  const layout = layoutOf(pen.width);
+  const selected = selectedOf(store, scene.residues);
+  drawMatrix(pen, 0, layout, scene, map);
+  drawCross(pen, 0, layout, scene.residues.count, selected);
+  drawArcs(pen, 0, layout, scene, selected);
+}
+
+/** What is known of the selected pair, in words. */
+export function saidOfPair(store: Store, scene: Scene): string {
+  const { residues, scores, exact, signed } = scene;
+  const [a, b] = selectedOf(store, residues);
+  if (a === null || b === null || a === b) return "";
+  const place = (residue: number) => Math.floor(((residue + 0.5) * scores.side) / residues.count);
+  const score = scores.values[place(a) * scores.side + place(b)]!;
+  const touches = residues.touch(a, b);
+  const known = touches === null ? "" : touches ? ", a known contact" : ", no known contact";
+  return `${residues.name(a)} and ${residues.name(b)}: ${exact ? "" : "about "}${percent(score, signed)}, both directions averaged${known}`;
+}

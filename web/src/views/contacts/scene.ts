@@ -1,0 +1,105 @@
+/** What the contact view shows of a head: scores, the strongest pairs, and how many of them are known to touch. */
+
+import { signal } from "@preact/signals";
+import { percent } from "../../content/numbers";
+import type { Reading } from "../../content/reading";
+import type { Pane, Store } from "../../state/store";
+import { Residues } from "./residues";
+import { corrected, type Pair, precisions, type Scores, strongest, strongestOfLinks, symmetric } from "./scores";
+
+/** Whether the average product correction is made. */
+export const correction = signal(false);
+/** How many pairs are shown, as a share of the residues. */
+export const pairsAResidue = signal(1);
+
+/** Pairs of a chain that are nearer than this touch anyway. */
+export const APART = 6;
+/** A map has at most this many pixels a side. */
+const MOST = 2048;
+
+/** What the view shows. */
+export interface Scene {
+  residues: Residues;
+  /** Scores of evenly spread residues, all of them where there are few. */
+  scores: Scores;
+  /** Whether every pair's score is known. */
+  exact: boolean;
+  signed: boolean;
+  pairs: readonly Pair[];
+  /** What is known of the pairs, in words. */
+  says: string;
+}
+
+/** The residues that stand on both sides; null where the sides differ. */
+export function residuesOf(pane: Pane): Residues | null {
+  const [queries, keys] = [pane.queries.value, pane.keys.value];
+  const chains = keys.segmentsOf("residues");
+  const others = queries.segmentsOf("residues");
+  const isSame =
+    chains.length === others.length &&
+    chains.every(({ start, stop }, place) => start === others[place]!.start && stop === others[place]!.stop);
+  return chains.length > 0 && isSame ? new Residues(keys, chains) : null;
+}
+
+/** The scene of a head; null while it is decoded. */
+export function sceneOf(store: Store, pane: Pane): Scene | null {
+  const [reading, residues] = [pane.reading.value, residuesOf(pane)];
+  if (reading === null || residues === null) return null;
+  const units = residues.units(store.options.unit.value);
+  const { exact, signed } = reading;
+  const isWhole = exact && units.length <= MOST;
+  const plain = symmetric(reading.grid(), isWhole ? units : spread(units));
+  const scores = isWhole && correction.value && !signed ? corrected(plain) : plain;
+  const ranked = ranking(reading, scores, units, isWhole);
+  const isApart = (a: number, b: number) => Math.abs(a - b) >= APART || residues.chainOf(a) !== residues.chainOf(b);
+  const pairs = ranked(isApart, Math.max(1, Math.round(pairsAResidue.value * residues.count)));
+  return {
+    residues,
+    scores,
+    exact: isWhole,
+    signed,
+    pairs,
+    says: signed ? "" : precision(residues, ranked, isWhole),
+  };
+}
+
+type Ranking = (isAllowed: (a: number, b: number) => boolean, count: number) => Pair[];
+
+function ranking(reading: Reading, scores: Scores, units: Uint32Array, isWhole: boolean): Ranking {
+  if (isWhole) return (isAllowed, count) => strongest(scores, isAllowed, count);
+  const residues = new Map(Array.from(units, (unit, residue) => [unit, residue]));
+  const links = reading.links();
+  return (isAllowed, count) => strongestOfLinks(links, residues, isAllowed, count);
+}
+
+function precision(residues: Residues, ranked: Ranking, isWhole: boolean): string {
+  if (!residues.isKnown) return "";
+  const isKnown = (a: number, b: number) => Math.abs(a - b) >= APART && residues.touch(a, b) !== null;
+  const touch = (a: number, b: number) => residues.touch(a, b) === true;
+  const found = precisions(ranked(isKnown, residues.known), residues.known, touch);
+  if (found.length === 0) return "";
+  const parts = found.map(({ name, pairs, share }) => `${name} (${pairs}) ${percent(share)}`);
+  const chance = isWhole ? `; by chance ${percent(byChance(residues, isKnown))}` : "";
+  return `Precision of the strongest pairs at least ${APART} apart: ${parts.join(", ")}${chance}`;
+}
+
+/** The share of pairs that touch. */
+function byChance(residues: Residues, isKnown: (a: number, b: number) => boolean): number {
+  let [touching, all] = [0, 0];
+  for (let a = 0; a < residues.count; a++)
+    for (let b = a + APART; b < residues.count; b++) {
+      if (!isKnown(a, b)) continue;
+      all++;
+      if (residues.touch(a, b)) touching++;
+    }
+  return touching / Math.max(1, all);
+}
+
+/** Units evenly spread, as many as a map has room for. */
+function spread(units: Uint32Array): Uint32Array {
+  const count = Math.min(units.length, 512);
+  return Uint32Array.from(
+    { length: count },
+    (_, place) => units[Math.floor(((place + 0.5) * units.length) / count)]!,
+  );
+}
