@@ -166,10 +166,13 @@ class Kept:
         out = like.new_zeros((sizes.batch * sizes.heads, to_queries.shape[1], to_keys.shape[1]))
         for queries in chunks(sizes.queries, max(1, _AT_ONCE // max(1, sizes.keys))):
             index = torch.arange(queries.start, queries.stop, device=like.device)
+            # Few groups have queries here, so these come first: the keys' groups are many.
+            here = to_queries[queries].any(0).nonzero().squeeze(-1)
+            to_here = to_queries[queries][:, here].T
             for pairs, part in self._chunks(len(index)):
                 P = _weights(part, index)
                 P = P if factors is None else P * factors.flatten(0, 1)[pairs].unsqueeze(1).to(P)
-                out[pairs] += to_queries[queries].T @ (P @ to_keys)
+                out[pairs, here] += (to_here @ P) @ to_keys
         return self._shaped(out)
 
     @torch.no_grad()
