@@ -104,6 +104,9 @@ export class Store {
   constructor(readonly report: Report) {
     this.companionReadings = this.readingsOf(this.companions);
     const first = report.first(0, 0);
+    // Spread over patches, frames or residues, weights are small: up to 1 they would all look alike.
+    if ([report.queries(first), report.keys(first)].some(({ segments }) => segments.length > 0))
+      this.options.reach.value = "largest";
     this.choice = signal(first);
     this.other = signal(this.otherThan(first));
     this.comparison.value = report.runs.length > 1 ? "beside" : "off";

@@ -8,7 +8,7 @@ import { drawArcs } from "./arcs";
 import { layoutOf } from "./layout";
 import { drawCross, drawMatrix } from "./matrix";
 import type { Residues } from "./residues";
-import type { Scene } from "./scene";
+import { correction, type Scene } from "./scene";
 
 /** The colours of scores; the diagonal does not count. */
 export function shadesOf(store: Store, { scores, signed }: Scene): Shading {
@@ -16,7 +16,7 @@ export function shadesOf(store: Store, { scores, signed }: Scene): Shading {
   const { side, values } = scores;
   let largest = 0;
   for (const [place, value] of values.entries())
-    if (Math.floor(place / side) !== place % side) largest = Math.max(largest, Math.abs(value));
+    if (Math.floor(place / side) !== place % side) largest = Math.max(largest, signed ? Math.abs(value) : value);
   return shading(palette.value, scale.value, reach.value === "one" ? 1 : largest, signed);
 }
 
@@ -44,5 +44,6 @@ export function saidOfPair(store: Store, scene: Scene): string {
   const score = scores.values[place(a) * scores.side + place(b)]!;
   const touches = residues.touch(a, b);
   const known = touches === null ? "" : touches ? ", a known contact" : ", no known contact";
-  return `${residues.name(a)} and ${residues.name(b)}: ${exact ? "" : "about "}${percent(score, signed)}, both directions averaged${known}`;
+  const isCorrected = exact && !signed && correction.value;
+  return `${residues.name(a)} and ${residues.name(b)}: ${exact ? "" : "about "}${percent(score, signed)}, both directions averaged${isCorrected ? " and corrected" : ""}${known}`;
 }

@@ -66,7 +66,9 @@ export function sceneOf(store: Store, pane: Pane): Scene | null {
 type Ranking = (isAllowed: (a: number, b: number) => boolean, count: number) => Pair[];
 
 function ranking(reading: Reading, scores: Scores, units: Uint32Array, isWhole: boolean): Ranking {
-  if (isWhole) return (isAllowed, count) => strongest(scores, isAllowed, count);
+  // A correction can leave less than nothing, which is no strong pair; a difference can.
+  const size = reading.signed ? Math.abs : (score: number) => score;
+  if (isWhole) return (isAllowed, count) => strongest(scores, isAllowed, count, size);
   const residues = new Map(Array.from(units, (unit, residue) => [unit, residue]));
   const links = reading.links();
   return (isAllowed, count) => strongestOfLinks(links, residues, isAllowed, count);

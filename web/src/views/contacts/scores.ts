@@ -63,23 +63,24 @@ export interface Pair {
   score: number;
 }
 
-/** The strongest pairs among those allowed, strongest first; differences by their size. */
+/** The strongest pairs among those allowed, strongest first, by a size that must be above 0. */
 export function strongest(
   { side, values }: Scores,
   isAllowed: (a: number, b: number) => boolean,
   count: number,
+  size: (score: number) => number,
 ): Pair[] {
   const sizes: number[] = [];
   for (let a = 0; a < side; a++)
-    for (let b = a + 1; b < side; b++) if (isAllowed(a, b)) sizes.push(Math.abs(values[a * side + b]!));
+    for (let b = a + 1; b < side; b++) if (isAllowed(a, b)) sizes.push(size(values[a * side + b]!));
   const least = Float32Array.from(sizes).sort()[Math.max(0, sizes.length - count)] ?? 0;
   const found: Pair[] = [];
   for (let a = 0; a < side; a++)
     for (let b = a + 1; b < side; b++) {
       const score = values[a * side + b]!;
-      if (Math.abs(score) >= least && score !== 0 && isAllowed(a, b)) found.push({ a, b, score });
+      if (size(score) >= least && size(score) > 0 && isAllowed(a, b)) found.push({ a, b, score });
     }
-  return found.sort((one, other) => Math.abs(other.score) - Math.abs(one.score)).slice(0, count);
+  return found.sort((one, other) => size(other.score) - size(one.score)).slice(0, count);
 }
 
 /** The strongest pairs of single weights that are known beside cells; an unknown direction counts as none. */

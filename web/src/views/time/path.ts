@@ -30,13 +30,15 @@ export function drawPath(pen: Pen, top: number, parts: PathParts): void {
   const { mark, line } = inks();
   const tall = path.height / Math.max(1, moments.length);
   const begin = top + path.top;
+  const isMarked = (moment: Moment) => parts.marked.some(({ from, to }) => from < moment.to && moment.from < to);
+  const looking = moments.filter(isMarked);
+  if (looking.length === 1) drawLook(pen, top, looking[0]!, parts);
   for (const [place, moment] of moments.entries()) {
     const y = begin + place * tall;
     const weight = parts.values?.[moment.from];
     if (weight !== undefined) pen.rectangle(left - 12, y, 8, tall + 0.3, { color: parts.shades.css(weight) });
-    if (!parts.marked.some(({ from, to }) => from < moment.to && moment.from < to)) continue;
+    if (!isMarked(moment)) continue;
     pen.rectangle(left, y, right - left, Math.max(1.5, tall), { color: mark, opacity: tall < 4 ? 0.7 : 0.18 });
-    drawLook(pen, top, moment, parts);
   }
   pen.line(
     [

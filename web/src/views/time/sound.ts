@@ -8,6 +8,7 @@ import { painted, type Shading } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import { luminanceOfPage } from "../parts/page_light";
+import { largestOf } from "../parts/shown";
 import { type Layout, xOf } from "./layout";
 import { envelope, timeAt } from "./moments";
 import { spectrogramOf } from "./spectrograms";
@@ -70,15 +71,16 @@ function drawCurve(pen: Pen, top: number, { layout, values, shades }: SoundParts
   pen.rectangle(left, top + strip.top, width, strip.height, { color: line, opacity: 0.4 });
   if (values === null || values.length === 0) return;
   const shown = envelope(values, Math.ceil(width));
+  const largest = largestOf(shown);
   const tall = (shades.signed ? curve.height / 2 : curve.height) - 3;
   const points: Point[] = Array.from(shown, (value, place) => [
     left + ((place + 0.5) / shown.length) * width,
-    floor - Math.max(-1, Math.min(1, value / shades.largest)) * tall,
+    floor - (largest === 0 ? 0 : value / largest) * tall,
   ]);
   const closed: Point[] = [[points[0]![0], floor], ...points, [points.at(-1)![0], floor]];
   pen.area(closed, { color: text, opacity: 0.12 });
   pen.line(points, { color: text, width: 1.5 });
-  pen.text(percent(shades.largest, shades.signed), left - 6, floor - tall, {
+  pen.text(percent(largest, shades.signed), left - 6, floor - tall, {
     size: SIZE,
     fill: soft,
     align: "right",
