@@ -10,8 +10,14 @@ import type { Place } from "./statistics";
 export function factsOf(group: Group, { layer, head }: Place): { name: string; told: string }[] {
   const numbers = group.layers[layer]!.heads[head]!.facts;
   return group.facts.map((name, place) => {
-    const [value, unit] = [numbers[place] ?? null, group.units[name]];
-    return { name, told: value === null || unit === undefined ? plain(value) : `${plain(value)} ${unit}` };
+    const value = numbers[place] ?? null;
+    return {
+      name,
+      told:
+        value === null || !Number.isFinite(value)
+          ? plain(null)
+          : `${value.toFixed(3)} ${group.units[name] ?? ""}`.trim(),
+    };
   });
 }
 

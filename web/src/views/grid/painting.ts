@@ -69,7 +69,7 @@ function paintBack(pen: Pen, picture: Picture, cell: Cell, area: Area, ink: Inks
   const value = colour === "" ? null : statisticOf(group, colour, cell);
   if (value !== null) pen.rectangle(x, y, layout.width, layout.height, { color: shades.css(value) });
   const { side } = layout;
-  const edge = value === null ? ink.line : shades.css(value);
+  const edge = value === null ? ink.line : ink.back;
   pen.rectangle(x + MARGIN - 0.5, y + MARGIN - 0.5, side + 1, side + 1, null, { color: edge, width: 1 });
   const told = headOf(group, cell).kind;
   const style = { size: SMALL, align: "center", width: layout.width - 2 } as const;
@@ -87,7 +87,11 @@ const bothOf = (color: string) => ({ strong: color, weak: color });
 
 function paintMark(pen: Pen, layout: Layout, mark: Marked, x: number, y: number, ink: Inks): void {
   const color = mark.color ?? ink.mark;
-  pen.rectangle(x + 1, y + 1, layout.width - 2, layout.height - 2, null, { color, width: 2.5 });
+  for (const stroke of [
+    { color: ink.back, width: 6 },
+    { color, width: 2.5 },
+  ])
+    pen.rectangle(x + 1, y + 1, layout.width - 2, layout.height - 2, null, stroke);
   if (mark.letter === "") return;
   pen.rectangle(x, y, 13, 13, { color });
   pen.text(mark.letter, x + 6.5, y + 7, { size: 10, fill: ink.back, align: "center", bold: true });

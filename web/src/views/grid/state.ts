@@ -1,12 +1,11 @@
 /** What the grid shows, and what a click on a head does. */
 
 import { signal } from "@preact/signals";
-import { type Choice, sameHead } from "../../content/report";
+import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
 import { SERIES } from "../../drawing/colors";
 import type { Store } from "../../state/store";
 import type { Marked } from "./painting";
-import type { Place } from "./statistics";
 
 /** The kind that is looked for, "" for all; heads of other kinds fade. */
 export const kind = signal("");
@@ -25,8 +24,7 @@ export const chosenOf = (store: Store, side: Side): Choice =>
 /** The sides that are shown: both where the two heads of a comparison are of different groups. */
 export function sidesOf(store: Store): readonly Side[] {
   const [a, b] = [store.choice.value, store.other.value];
-  const apart = store.comparison.value !== "off" && !sameGroup(a, b);
-  return apart ? ["a", "b"] : ["a"];
+  return store.compared.value === "off" || sameGroup(a, b) ? ["a"] : ["a", "b"];
 }
 
 /** The groups that are shown. */
@@ -38,25 +36,23 @@ export function take(store: Store, side: Side, head: Choice, held: { add: boolea
   if (held.compare || side === "b") {
     store.other.value = head;
     if (store.comparison.value === "off") store.comparison.value = "beside";
-  } else if (held.add || several.value) {
-    if (store.together.value.length === 0 && !sameHead(head, store.choice.value)) store.toggle(store.choice.value);
-    store.toggle(head);
-  } else store.choose(head);
+  } else if (held.add || several.value) store.toggle(head);
+  else store.choose(head);
 }
 
 /** The heads of a side that stand out, the chosen one last. */
 export function markedOf(store: Store, side: Side): Marked[] {
+  const { choice, other, companions } = store;
+  const comparing = store.compared.value !== "off";
+  const marks = [
+    ...companions.value.map((each, place) => ({ of: each, color: SERIES[place + 1] ?? SERIES[0], letter: " " })),
+    ...(comparing ? [{ of: other.value, color: SERIES[0], letter: "B" }] : []),
+    { of: choice.value, color: null, letter: comparing ? "A" : "" },
+  ];
   const chosen = chosenOf(store, side);
-  const comparing = store.comparison.value !== "off";
-  const here = (choice: Choice) => sameGroup(choice, chosen);
-  const together = store.together.value.flatMap((choice, place): Marked[] =>
-    here(choice) ? [{ ...placeOf(choice), color: SERIES[place % SERIES.length]!, letter: " " }] : [],
-  );
-  const { choice, other } = store;
-  const b = comparing && here(other.value) ? [{ ...placeOf(other.value), color: SERIES[0], letter: "B" }] : [];
-  const a = here(choice.value) ? [{ ...placeOf(choice.value), color: null, letter: comparing ? "A" : "" }] : [];
-  return [...together, ...b, ...a];
+  return marks
+    .filter(({ of }) => sameGroup(of, chosen))
+    .map(({ of: { layer, head }, color, letter }) => ({ layer, head, color, letter }));
 }
 
 const sameGroup = (a: Choice, b: Choice) => a.run === b.run && a.group === b.group;
-const placeOf = ({ layer, head }: Choice): Place => ({ layer, head });

@@ -64,10 +64,7 @@ export class Thumbnails {
   private paint(given: Uint8Array, shades: Shading): void {
     const { rows, columns, image } = this;
     const weights = weightsOfBytes(Uint8Array.from({ length: CODES }, (_, code) => code));
-    const colors = Uint32Array.from(weights, (weight) => {
-      const [red, green, blue] = shades.color(weight);
-      return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-    });
+    const colors = Uint32Array.from(weights, (weight) => shades.pixel(weight));
     const pixels = new Uint32Array(image.width * image.height);
     for (let place = 0; place < given.length; place++) {
       const number = Math.floor(place / (rows * columns));
