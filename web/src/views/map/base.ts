@@ -1,4 +1,4 @@
-/** Draws a map: the weights, the names along both sides, where texts begin, and the legend. */
+/** Draws a map: the weights, where texts begin, and the legend. */
 
 import type { Range } from "../../content/positions";
 import { type Inks, inks } from "../../drawing/inks";
@@ -6,7 +6,7 @@ import type { Pen, Point } from "../../drawing/pen";
 import { drawLegend } from "./legend";
 import { canvasOf, colorsOf, pixelsOf, raster } from "./raster";
 import type { Sight } from "./scene";
-import { drawNames, pixelOf, type Side, scaleOf, seen, sideOf } from "./sides";
+import { pixelOf, type Side, scaleOf, seen, sideOf } from "./sides";
 
 /** Cells this large stand apart. */
 const APART = 10;
@@ -15,7 +15,7 @@ const BETWEEN_BOUNDARIES = 6;
 /** The least size of a single weight. */
 export const DOT = 4;
 
-/** Draws everything but what is selected. */
+/** Draws all that stays as it is while the reader points. */
 export function drawMap(pen: Pen, sight: Sight): void {
   const ink = inks();
   const { layout, shades } = sight;
@@ -28,7 +28,6 @@ export function drawMap(pen: Pen, sight: Sight): void {
     for (const side of sides) drawBoundaries(pen, ink, sight, side);
   });
   pen.rectangle(left, top, plotWidth, plotHeight, null, { color: ink.line, width: 1 });
-  for (const side of sides) drawNames(pen, ink, sight, side);
   drawExactMarks(pen, ink, sight, sides[0]);
   const width = Math.max(120, Math.min(300, layout.width - left - 130));
   drawLegend(pen, ink, shades, legendOf(sight), left, top + plotHeight + 12, width);
@@ -40,7 +39,8 @@ function legendOf({ level, reading, pooling, unit }: Sight): string {
   const isSingle = level.rows === reading.queries && level.columns === reading.keys;
   const what = pooling === "max" ? "largest weight" : "weight";
   const where = isSingle ? "" : ` in cells of ${queries} × ${keys} ${unit}`;
-  return `${reading.signed ? `difference of the ${what}s` : what}${where}`;
+  const marked = reading.exactQueries().length > 0 ? "; exact in the rows that are marked" : "";
+  return `${reading.signed ? `difference of the ${what}s` : what}${where}${marked}`;
 }
 
 const rounded = (count: number) => Number(count.toFixed(count < 10 ? 1 : 0));
@@ -96,8 +96,10 @@ function drawLinks(pen: Pen, ink: Inks, { links, shades, exactRow }: Sight, side
   for (const { query, key, weight } of links.toReversed()) {
     const [y, x] = [dot(sides[0], query), dot(sides[1], key)];
     if (y === null || x === null || exactRow(query)) continue;
-    const stroke = { color: ink.back, width: 1, opacity: 0.7 };
-    pen.rectangle(x.start, y.start, x.length, y.length, { color: shades.css(weight) }, stroke);
+    // Around dots that stand close, outlines would hide the dots.
+    const outline =
+      Math.min(x.length, y.length) >= 2 * DOT ? { color: ink.back, width: 1, opacity: 0.7 } : undefined;
+    pen.rectangle(x.start, y.start, x.length, y.length, { color: shades.css(weight) }, outline);
   }
 }
 

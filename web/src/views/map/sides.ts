@@ -63,26 +63,36 @@ export function named(side: Side): number[] {
   return units;
 }
 
-/** Draws the names of units along a side; words that a tokenizer added are soft. */
-export function drawNames(pen: Pen, ink: Inks, sight: Sight, side: Side): void {
+/** A name that stands along a side, at a pixel. */
+export interface Name {
+  text: string;
+  middle: number;
+}
+
+/** Draws the names of units along a side, where none of others stands; words that a tokenizer added are soft. */
+export function drawNames(pen: Pen, ink: Inks, sight: Sight, side: Side, others: readonly Name[]): void {
   for (const unit of named(side)) {
+    const middle = pixelOf(side, unit + 0.5);
+    if (others.some((other) => Math.abs(other.middle - middle) < LABEL_HEIGHT)) continue;
     const fill = side.positions.isSpecial(sight.unit, unit) ? ink.soft : ink.text;
-    const name = visible(side.positions.label(sight.unit, unit));
-    drawName(pen, sight, side, name, pixelOf(side, unit + 0.5), { fill });
+    drawName(pen, sight, side, { text: nameOf(sight, side, unit), middle }, { fill });
   }
 }
+
+/** The name of a unit. */
+export const nameOf = ({ unit }: Sight, { positions }: Side, index: number) =>
+  visible(positions.label(unit, index));
 
 /** Draws one name beside or above the weights. */
 export function drawName(
   pen: Pen,
   { layout }: Sight,
   side: Side,
-  name: string,
-  middle: number,
+  { text, middle }: Name,
   look: { fill: string; bold?: boolean },
 ): void {
   const style = { size: LABEL_SIZE, ...look };
   if (side.name === "queries")
-    pen.text(name, layout.left - GAP, middle, { ...style, align: "right", width: layout.rowLabel });
-  else pen.text(name, middle, layout.top - GAP, { ...style, turn: TURN, width: layout.columnLabel });
+    pen.text(text, layout.left - GAP, middle, { ...style, align: "right", width: layout.rowLabel });
+  else pen.text(text, middle, layout.top - GAP, { ...style, turn: TURN, width: layout.columnLabel });
 }
