@@ -15,6 +15,8 @@ const ENOUGH = 40;
 const MOST = 80;
 const ENDS_A_SENTENCE = /[.!?…。！？؟۔।][\p{Pe}\p{Pf}"'”’]*$/u;
 
+const HAS_LETTERS = /[\p{L}\p{N}]/u;
+
 /** The blocks of a text: they end where a sentence does, if one ends in time. */
 export function blocksOf(positions: Positions): Block[] {
   const blocks: Block[] = [];
@@ -34,11 +36,16 @@ export function blocksOf(positions: Positions): Block[] {
       blocks.push({ ...here, letters: 1 });
       from = here.words.to;
       word = from - 1;
-    } else if (word + 1 - from >= MOST) close(word + 1);
-    else if (word + 1 - from >= ENOUGH && ENDS_A_SENTENCE.test(positions.words[word]!)) close(word + 1);
+    } else if (word + 1 - from >= MOST || (word + 1 - from >= ENOUGH && ends(positions.words, word)))
+      close(word + 1);
   }
   close(positions.words.length);
   return blocks;
+}
+
+/** Whether a sentence ends with a word: what follows is no mark that belongs to it still. */
+function ends(words: readonly string[], word: number): boolean {
+  return ENDS_A_SENTENCE.test(words[word]!) && HAS_LETTERS.test(words[word + 1] ?? "");
 }
 
 function letters(positions: Positions, from: number, to: number): number {

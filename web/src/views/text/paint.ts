@@ -16,6 +16,7 @@ export function paint(sheet: HTMLElement, shade: Shade | null, marks: Marks): vo
   sheet.classList.toggle("shaded", shade !== null);
   sheet.style.background = shade?.shades.css(0) ?? "";
   sheet.style.color = shade?.shades.ink(0) ?? "";
+  sheet.style.setProperty("--ink", shade?.shades.ink(0) ?? "var(--text)");
   for (const word of sheet.querySelectorAll<HTMLElement>("[data-unit]")) {
     const units = unitsOfWord(word);
     const weight = shade ? together(shade, units) : 0;

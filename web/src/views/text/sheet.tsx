@@ -35,6 +35,7 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
   const frame = useRef<HTMLDivElement>(null);
   const stop = useRef(() => {});
   const sight = useSignal({ from: 0, to: 1 });
+  const overflows = useSignal(false);
   const positions = pane[side].value;
   const unit = store.options.unit.value;
   const name = `text-${pane.id}-${side}`;
@@ -62,7 +63,10 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
     });
   };
   useEffect(() => effect(colour), [standing, shown, isOne]);
-  useLayoutEffect(colour);
+  useLayoutEffect(() => {
+    colour();
+    overflows.value = box.current!.scrollHeight > box.current!.clientHeight;
+  });
 
   const go = (token: number) => {
     stop.current();
@@ -97,11 +101,10 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
     };
   }, [standing, store, side, isOne]);
 
-  const height = blocks.getTotalSize();
   return (
-    <div class="sheet" ref={frame} data-side={isOne ? "both" : side}>
+    <div class="sheet" ref={frame} data-side={isOne ? "both" : side} data-blocks={standing.blocks.length}>
       <div class="box" ref={box} tabIndex={0} role="listbox" aria-label={label} aria-multiselectable="true">
-        <div class="whole" role="presentation" style={{ height: `${height}px` }}>
+        <div class="whole" role="presentation" style={{ height: `${blocks.getTotalSize()}px` }}>
           {blocks.getVirtualItems().map(({ index, start }) => (
             <div
               key={index}
@@ -116,7 +119,7 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
           ))}
         </div>
       </div>
-      {height > (blocks.scrollRect?.height ?? height) + 1 && (
+      {overflows.value && (
         <Strip
           shade={shown.shade}
           isShaded={isShaded}
