@@ -18,6 +18,29 @@ function hashOfSources(): string {
   return sha256(names.map((name) => `${name}\0${readFileSync(name, "utf8")}\0`).join(""), "hex");
 }
 
+/** Name, version and licence of each package in the page; licences that differ only in whose they are stand there once. */
+function licencesOf(modules: Iterable<string>): string {
+  const folders = new Set([...modules].map((id) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? ""));
+  const texts = new Map<string, string[]>();
+  for (const folder of [...folders].filter(Boolean).sort()) {
+    const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
+    if (!file) throw new Error(`expected a licence in ${name}; got none`);
+    const lines = readFileSync(join(folder, file), "utf8").trim().split(/\r?\n/);
+    const isOwn = (line: string) => /^(Copyright|(The )?MIT License|ISC License)/i.test(line);
+    const text = lines
+      .filter((line) => !isOwn(line))
+      .join(" ")
+      .replace(/\s+/g, " ")
+      .trim();
+    const whose = lines.filter((line) => /^Copyright/i.test(line)).join("; ");
+    texts.set(text, [...(texts.get(text) ?? []), `${name} ${version}: ${whose}`]);
+  }
+  return [...texts].map(([text, packages]) => `${packages.join("\n")}\n\n${text}`).join("\n\n\n");
+}
+
+const escaped = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
 const within = (page: string, element: string) =>
   [...page.matchAll(new RegExp(`<${element}[^>]*>([\\s\\S]*?)</${element}>`, "g"))]
     .map(([, content]) => `'sha256-${sha256(content ?? "", "base64")}'`)
@@ -36,7 +59,10 @@ function policy(): Plugin {
           if (file.type !== "asset" || !file.fileName.endsWith(".html")) continue;
           const page = String(file.source);
           const rules = `default-src 'none'; script-src ${within(page, "script")}; style-src ${within(page, "style")}; img-src data: blob:; base-uri 'none'; form-action 'none'`;
-          file.source = page.replace("{{policy}}", () => rules).replace("{{sources}}", hashOfSources);
+          file.source = page
+            .replace("{{policy}}", () => rules)
+            .replace("{{sources}}", hashOfSources)
+            .replace("{{licences}}", () => escaped(licencesOf(this.getModuleIds())));
         }
       },
     },

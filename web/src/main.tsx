@@ -4,6 +4,7 @@ import { render } from "preact";
 import { Report } from "./content/report";
 import { App } from "./shell/app";
 import "./shell/page.css";
+import "./shell/shell.css";
 import { followAddress } from "./state/address";
 import { Store } from "./state/store";
 import { VIEWS } from "./views";

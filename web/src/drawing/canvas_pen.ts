@@ -8,6 +8,7 @@ const MOST_PIXELS = 16_000;
 /** A pen on a canvas, sharp on screens with several pixels to a point. */
 export class CanvasPen implements Pen {
   private readonly on: CanvasRenderingContext2D;
+  private readonly ratio: number;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -16,6 +17,7 @@ export class CanvasPen implements Pen {
     asked = window.devicePixelRatio || 1,
   ) {
     const ratio = Math.min(asked, MOST_PIXELS / Math.max(width, height, 1));
+    this.ratio = ratio;
     canvas.width = Math.max(1, Math.round(width * ratio));
     canvas.height = Math.max(1, Math.round(height * ratio));
     canvas.style.width = `${width}px`;
@@ -85,6 +87,13 @@ export class CanvasPen implements Pen {
     this.on.clip();
     draw();
     this.on.restore();
+  }
+
+  /** Draws in a rectangle as if it was a whole canvas. */
+  part(x: number, y: number, width: number, height: number, draw: (pen: Pen) => void): void {
+    const pen = new CanvasPen(document.createElement("canvas"), width, height, this.ratio);
+    draw(pen);
+    this.image(pen.canvas, x, y, width, height);
   }
 
   measure(text: string, size: number, bold = false): number {

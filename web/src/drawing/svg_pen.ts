@@ -2,6 +2,9 @@
 
 import { cut, type Fill, FONT, isolated, type Pen, type Point, type Stroke, type TextStyle } from "./pen";
 
+/** Counts clips: their names hold in the whole file. */
+let clips = 0;
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A pen that makes SVG elements. */
@@ -9,7 +12,6 @@ export class SvgPen implements Pen {
   private readonly root = document.createElementNS(SVG, "svg");
   private readonly measuring = document.createElement("canvas").getContext("2d")!;
   private into: Element = this.root;
-  private clips = 0;
 
   constructor(
     readonly width: number,
@@ -83,13 +85,21 @@ export class SvgPen implements Pen {
   }
 
   inside(x: number, y: number, width: number, height: number, draw: () => void): void {
-    const [outer, id] = [this.into, `inside-${this.clips++}`];
+    const [outer, id] = [this.into, `inside-${clips++}`];
     this.into = this.add("clipPath", { id });
     this.add("rect", { x, y, width, height });
     this.into = outer;
     this.into = this.add("g", { "clip-path": `url(#${id})` });
     draw();
     this.into = outer;
+  }
+
+  /** Draws in a rectangle as if it was a whole file. */
+  part(x: number, y: number, width: number, height: number, draw: (pen: Pen) => void): void {
+    const pen = new SvgPen(width, height);
+    draw(pen);
+    set(pen.root, { x, y });
+    this.into.append(pen.root);
   }
 
   measure(text: string, size: number, bold = false): number {

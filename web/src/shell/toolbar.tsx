@@ -1,100 +1,85 @@
-/** The options that all views share. */
+/** Which head is shown, what it is compared with, and the options that views share. */
 
-import type { Signal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import type { Unit } from "../content/positions";
 import type { Palette, Pooling, Reach, Scale, Store, Theme } from "../state/store";
+import { Compare } from "./compare";
+import { HeadPicker, show } from "./heads";
+import { Option } from "./select";
 
-/** The row of options. */
+/** The options; those that are needed seldom, on small screens most of them, stand behind a button. */
 export function Toolbar({ store }: { store: Store }) {
-  const { options, report } = store;
-  const { run, group } = store.choice.value;
-  const groups = report.runs[run]!.groups;
-  const hasPieces = report.queries({ run, group }).hasPieces || report.keys({ run, group }).hasPieces;
+  const { options, report, choice } = store;
+  const hasPieces = report.queries(choice.value).hasPieces || report.keys(choice.value).hasPieces;
+  const isOpen = useSignal(false);
   return (
-    <div id="options" role="toolbar" aria-label="Options">
-      {groups.length > 1 && (
-        <label>
-          Show{" "}
-          <select
-            id="group"
-            value={group}
-            onChange={(event) => store.choose(report.first(run, Number(event.currentTarget.value)))}
-          >
-            {groups.map(({ name }, place) => (
-              <option value={place}>{name}</option>
-            ))}
-          </select>
+    <section id="options" aria-label="Options" data-open={isOpen.value}>
+      <div class="group" id="chosen">
+        <HeadPicker store={store} choice={choice.value} choose={(asked) => show(store, asked)} />
+      </div>
+      <Compare store={store} />
+      <div class="group rest">
+        {hasPieces && (
+          <Option<Unit> id="unit" label="Units" of={options.unit} values={{ words: "words", tokens: "tokens" }} />
+        )}
+        <Option<Scale>
+          id="scale"
+          label="Scale"
+          hint="How colours rise with weights"
+          of={options.scale}
+          values={{ linear: "linear", root: "square root", log: "logarithmic" }}
+        />
+        <Option<Pooling>
+          id="pooling"
+          label="Cells"
+          hint="What a cell of several weights shows: all of them together, or the largest"
+          of={options.pooling}
+          values={{ mean: "together", max: "largest" }}
+        />
+        <label title="The first word, separators and what the tokenizer added take no weight">
+          <input
+            id="hide"
+            type="checkbox"
+            checked={options.hide.value}
+            onChange={(event) => {
+              options.hide.value = event.currentTarget.checked;
+            }}
+          />
+          <span>hide sinks</span>
         </label>
-      )}
-      {hasPieces && (
-        <Select<Unit> id="unit" label="Units" of={options.unit} values={{ words: "words", tokens: "tokens" }} />
-      )}
-      <Select<Scale>
-        id="scale"
-        label="Scale"
-        of={options.scale}
-        values={{ linear: "linear", root: "square root", log: "logarithmic" }}
-      />
-      <Select<Reach> id="reach" label="up to" of={options.reach} values={{ one: "1", largest: "the largest" }} />
-      <Select<Pooling>
-        id="pooling"
-        label="Cells"
-        of={options.pooling}
-        values={{ mean: "together", max: "largest weight" }}
-      />
-      <Select<Palette>
-        id="palette"
-        label="Colours"
-        of={options.palette}
-        values={{ cividis: "cividis", viridis: "viridis", magma: "magma", greys: "greys" }}
-      />
-      <Select<Theme>
-        id="theme"
-        label="Theme"
-        of={options.theme}
-        values={{ system: "system", light: "light", dark: "dark" }}
-      />
-      <label>
-        <input
-          id="hide"
-          type="checkbox"
-          checked={options.hide}
-          onChange={(event) => {
-            options.hide.value = event.currentTarget.checked;
-          }}
-        />{" "}
-        hide sinks and separators
-      </label>
-    </div>
-  );
-}
-
-/** One option with a few values. */
-function Select<T extends string>({
-  id,
-  label,
-  of,
-  values,
-}: {
-  id: string;
-  label: string;
-  of: Signal<T>;
-  values: Record<T, string>;
-}) {
-  return (
-    <label>
-      {label}{" "}
-      <select
-        id={id}
-        value={of.value}
-        onChange={(event) => {
-          of.value = event.currentTarget.value as T;
+      </div>
+      <div class="group extra" id="extra">
+        <Option<Reach>
+          id="reach"
+          label="Colours up to"
+          hint="Which weight the strongest colour stands for"
+          of={options.reach}
+          values={{ one: "100 %", largest: "the largest" }}
+        />
+        <Option<Palette>
+          id="palette"
+          label="Palette"
+          of={options.palette}
+          values={{ cividis: "cividis", viridis: "viridis", magma: "magma", greys: "greys" }}
+        />
+        <Option<Theme>
+          id="theme"
+          label="Theme"
+          of={options.theme}
+          values={{ system: "system", light: "light", dark: "dark" }}
+        />
+      </div>
+      <button
+        type="button"
+        id="more"
+        aria-expanded={isOpen.value}
+        aria-controls="options"
+        onClick={() => {
+          isOpen.value = !isOpen.value;
         }}
       >
-        {Object.entries<string>(values).map(([value, text]) => (
-          <option value={value}>{text}</option>
-        ))}
-      </select>
-    </label>
+        {isOpen.value ? "Less" : "More"}
+      </button>
+    </section>
   );
 }

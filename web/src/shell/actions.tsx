@@ -1,0 +1,113 @@
+/** Saves what is shown, copies a link to it, and helps. */
+
+import { useSignal } from "@preact/signals";
+import type { RefObject } from "preact";
+import { download, fileOf } from "../drawing/saving";
+import { linked } from "../state/linked";
+import type { Store } from "../state/store";
+import { opened } from "./fitting";
+import { nameOf } from "./names";
+import { tableOf } from "./table";
+
+/** What the buttons take. */
+interface ActionsProps {
+  store: Store;
+  link: () => string;
+  help: RefObject<HTMLDialogElement | null>;
+}
+
+/** The buttons beside the title. */
+export function Actions({ store, link, help }: ActionsProps) {
+  const said = useSignal("");
+  const shownLink = useSignal("");
+  const say = (text: string) => {
+    said.value = text;
+    setTimeout(() => {
+      if (said.value === text) said.value = "";
+    }, 3000);
+  };
+  const save = (kind: "png" | "svg") => savePicture(store, kind).then(say, (wrong) => say(`Not saved: ${wrong}`));
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(link());
+      say("The link is copied.");
+    } catch {
+      // A page from disk or in a notebook may have no clipboard: the link stands there to be copied by hand.
+      shownLink.value = link();
+    }
+  };
+  return (
+    <div id="actions">
+      <fieldset aria-label="Save">
+        <button type="button" id="save-png" title="Save the view as a picture" onClick={() => save("png")}>
+          PNG
+        </button>
+        <button type="button" id="save-svg" title="Save the view as a drawing" onClick={() => save("svg")}>
+          SVG
+        </button>
+        <button
+          type="button"
+          id="save-data"
+          title="Save the weights as a table"
+          onClick={() => say(saveTables(store))}
+        >
+          CSV
+        </button>
+      </fieldset>
+      <button type="button" id="copy-link" title="Copy a link to what is shown" onClick={copy}>
+        link
+      </button>
+      <button
+        type="button"
+        id="show-help"
+        title="Keys (?)"
+        aria-label="Keys"
+        onClick={() => help.current?.showModal()}
+      >
+        ?
+      </button>
+      {shownLink.value && (
+        <input
+          id="link"
+          readOnly
+          aria-label="Link to what is shown"
+          value={shownLink.value}
+          ref={(field) => field?.select()}
+          onBlur={() => {
+            shownLink.value = "";
+          }}
+        />
+      )}
+      <span id="done" class="soft" role="status">
+        {said}
+      </span>
+    </div>
+  );
+}
+
+async function savePicture(store: Store, kind: "png" | "svg"): Promise<string> {
+  const view = opened(store);
+  const [first] = store.panes.value;
+  const parts = store.panes.value.flatMap((pane) => {
+    const drawing = view?.drawing(pane === first ? store : linked(store, first!, pane), pane);
+    return drawing ? [{ title: pane.title.value, drawing }] : [];
+  });
+  if (!view || parts.length === 0) return "There is nothing to save.";
+  const title = store.report.runs.map((run) => run.title).join(" · ");
+  const name = `${nameOf(store, store.panes.value, view.name)}.${kind}`;
+  download(await fileOf(title, parts, kind), name);
+  return `Saved as ${name}.`;
+}
+
+function saveTables(store: Store): string {
+  const names = store.panes.value.flatMap((pane) => {
+    const reading = pane.reading.value;
+    if (reading === null) return [];
+    const { unit, pooling } = store.options;
+    const text = tableOf(reading, pane.queries.value, pane.keys.value, unit.value, pooling.value);
+    const name = `${nameOf(store, [pane], "weights")}.csv`;
+    download(new Blob([text], { type: "text/csv" }), name);
+    return [name];
+  });
+  return names.length > 0 ? `Saved as ${names.join(" and ")}.` : "There is nothing to save.";
+}
