@@ -54,5 +54,5 @@ export function partsOf(store: Store, pane: Pane, placement: Placement, shown: S
 export function said(store: Store, pane: Pane, shown: Shown): string {
   const placed = sidesOf(pane).find(({ side }) => side === "both" || side === shown.side);
   const reading = pane.reading.value;
-  return placed && reading ? totals(placed, store.options.unit.value, shown, reading) : "";
+  return placed && reading ? totals(placed, store.options.unit.value, shown, reading.signed) : "";
 }

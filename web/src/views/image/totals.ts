@@ -2,11 +2,10 @@
 
 import { percent } from "../../content/numbers";
 import type { Unit } from "../../content/positions";
-import type { Reading } from "../../content/reading";
 import type { Placed, Shown } from "../parts/shown";
 
 /** A sentence on where the weights go, or come from. */
-export function totals(placed: Placed, unit: Unit, shown: Shown, reading: Reading): string {
+export function totals(placed: Placed, unit: Unit, shown: Shown, signed: boolean): string {
   const { positions } = placed;
   const pictures = positions.segmentsOf("image");
   if (pictures.length === 0) return "";
@@ -28,7 +27,7 @@ export function totals(placed: Placed, unit: Unit, shown: Shown, reading: Readin
   const parts = names.flatMap((name, place) => {
     if (counts[place] === 0) return [];
     const value = isShare ? sums[place]! : sums[place]! / counts[place]!;
-    return [`${isShare ? "on" : "from"} ${name} ${about}${percent(value, reading.signed)}`];
+    return [`${isShare ? "on" : "from"} ${name} ${about}${percent(value, signed)}`];
   });
   const who = !isShare ? "A token's mean weight on it: " : shown.of === null ? "All queries on average: " : "";
   const said = `${who}${parts.join(", ")}`;
