@@ -187,7 +187,8 @@ def _json(shown: Report, _: str) -> bytes:
     content, *others = (_content(each) for each in shown._reports())
     for other in others:
         content["beside"] = other
-    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    # A half of a letter, which UTF-8 cannot say, becomes an escape, as JSON has them.
+    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
 def _content(shown: Report) -> dict[str, Any]:
