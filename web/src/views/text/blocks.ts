@@ -43,9 +43,10 @@ export function blocksOf(positions: Positions): Block[] {
   return blocks;
 }
 
-/** Whether a sentence ends with a word: what follows is no mark that belongs to it still. */
+/** Whether a sentence ends with a word, all its marks among it, of which each may be a word of its own. */
 function ends(words: readonly string[], word: number): boolean {
-  return ENDS_A_SENTENCE.test(words[word]!) && HAS_LETTERS.test(words[word + 1] ?? "");
+  const last = words.slice(Math.max(0, word - 2), word + 1).join("");
+  return ENDS_A_SENTENCE.test(last) && HAS_LETTERS.test(words[word + 1] ?? "");
 }
 
 function letters(positions: Positions, from: number, to: number): number {

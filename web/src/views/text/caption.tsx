@@ -77,7 +77,7 @@ export function Exactness({ store, pane, shade }: CaptionProps) {
               store.pinned.value = only({ side: "queries", tokens: queries.tokensOf(unit, query) });
             }}
           >
-            {visible(queries.label(unit, query))}
+            {visible(queries.label(unit, query))} <small>{query}</small>
           </button>{" "}
         </>
       ))}
