@@ -1,9 +1,9 @@
 /** Draws the two columns, the lines between them, and what is chosen. */
 
 import { type Range, visible } from "../../content/positions";
-import { shading } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
+import { tint } from "../../drawing/tint";
 import type { Selection } from "../../state/store";
 import { chosenIn, LETTERS, middleOf, ROW, type Scene, TOP } from "./scene";
 import { across, type Side } from "./scrolled";
@@ -17,9 +17,6 @@ export const BEHIND = 0.1;
 const APART = 2.4;
 /** How far a line that leaves the window goes, as a share of the way across. */
 const STUB = 0.35;
-
-const DIVERGED = 0.6;
-const differences = shading("greys", "linear", 1, true);
 
 /** Everything, as a file shows it. */
 export function drawAll(pen: Pen, scene: Scene, selection: Selection | null): void {
@@ -106,7 +103,7 @@ function bars(pen: Pen, scene: Scene, side: Side, units: Range): void {
       const long = share * (column.right - column.left);
       const x = other === "queries" ? column.right - long : column.left;
       const y = middleOf(column, unit) - ROW / 2 + 1.5 + place * thick;
-      pen.rectangle(x, y, long, thick, { color: tint(scene, color, values[unit]!), opacity: 0.4 });
+      pen.rectangle(x, y, long, thick, { color: tint(scene.shades, color, values[unit]!), opacity: 0.4 });
     }
   }
 }
@@ -116,7 +113,7 @@ function drawStrokes(pen: Pen, scene: Scene, { strokes, stubs }: Strokes, streng
   const stroke = (head: number, weight: number, part: number) => {
     const share = Math.abs(shades.place(weight));
     return {
-      color: tint(scene, heads[head]!.color, weight),
+      color: tint(shades, heads[head]!.color, weight),
       width: 0.7 + 2.6 * share,
       opacity: share * strength * part,
     };
@@ -139,9 +136,4 @@ function drawStrokes(pen: Pen, scene: Scene, { strokes, stubs }: Strokes, streng
       pen.curve(from, to, "horizontal", stroke(head, weight, 1));
     }
   });
-}
-
-/** The colour of a head; that of more or less where weights are differences, not so dark as to be lost in the dark. */
-function tint({ shades }: Scene, color: string, weight: number): string {
-  return shades.signed ? differences.css(Math.sign(weight) * DIVERGED) : color;
 }

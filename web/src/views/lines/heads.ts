@@ -1,7 +1,7 @@
 /** The heads of which lines are drawn: that of the pane, and those that are drawn together with it. */
 
 import type { Reading } from "../../content/reading";
-import { type Choice, sameHead } from "../../content/report";
+import type { Choice } from "../../content/report";
 import { SERIES } from "../../drawing/colors";
 import type { Pane, Store } from "../../state/store";
 
@@ -20,15 +20,13 @@ export interface ColoredHead extends Colored {
 export const MOST_HEADS = SERIES.length;
 
 /** Whether other heads can be drawn beside that of the pane. */
-export const hasCompanions = (store: Store) => store.comparison.value === "off";
+export const hasCompanions = (store: Store) => store.compared.value === "off";
 
 /** The heads, that of the pane first. */
 export function choicesOf(store: Store, pane: Pane): readonly Colored[] {
-  const [own, together] = [pane.choice.value, hasCompanions(store) ? store.together.value : []];
   const others = hasCompanions(store) ? store.companions.value : [];
-  const place = (choice: Choice) => together.findIndex((each) => sameHead(each, choice));
-  const color = (choice: Choice) => SERIES[(place(choice) < 0 ? together.length : place(choice)) % MOST_HEADS]!;
-  return [own, ...others].slice(0, MOST_HEADS).map((choice) => ({ choice, color: color(choice) }));
+  const choices = [pane.choice.value, ...others].slice(0, MOST_HEADS);
+  return choices.map((choice, place) => ({ choice, color: SERIES[place]! }));
 }
 
 /** The heads with their weights, as far as they are decoded; null while the pane's own is not. */
@@ -40,10 +38,4 @@ export function headsOf(store: Store, pane: Pane): readonly ColoredHead[] | null
     const reading = readings[place];
     return reading ? [{ ...head, reading }] : [];
   });
-}
-
-/** Draws another head together with those that are. */
-export function add(store: Store, pane: Pane, choice: Choice): void {
-  if (store.together.value.length === 0) store.toggle(pane.choice.value);
-  store.toggle(choice);
 }

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { type Choice, sameHead } from "../../content/report";
 import type { Pane, Store } from "../../state/store";
-import { add, type Colored, choicesOf, MOST_HEADS } from "./heads";
+import { type Colored, choicesOf, MOST_HEADS } from "./heads";
 
 /** The legend, and a way to add a head. */
 export function Legend({ store, pane }: { store: Store; pane: Pane }) {
@@ -66,7 +66,7 @@ function Adding({ store, pane, choices }: { store: Store; pane: Pane; choices: r
         onChange={(event) => {
           const found = free.find(({ choice }) => String(choice.head) === event.currentTarget.value);
           event.currentTarget.value = "";
-          if (found) add(store, pane, found.choice);
+          if (found) store.toggle(found.choice);
         }}
       >
         <option value="">add head…</option>

@@ -1,0 +1,131 @@
+/** What is drawn, and where it stands. */
+
+import type { Range } from "../../content/positions";
+import type { Reading } from "../../content/reading";
+import { type Shading, shading } from "../../drawing/colors";
+import { FONT } from "../../drawing/pen";
+import type { Pane, Selection, Store } from "../../state/store";
+import { chosenOf } from "./chosen";
+import { type Laid, LETTERS, LINE, laid } from "./layout";
+import { type Aligned, aligned } from "./pairs";
+import { type Pair, pairOf, part, type Sides, type Text } from "./texts";
+
+/** Of longer texts, this many units are shown at a time. */
+export const PAGE = 600;
+/** The height of a text's name. */
+export const NAME = 22;
+/** Texts of more lines stand below one another, and weights are shown by shading alone. */
+const MOST_LINES = 2;
+const ACROSS = 110;
+const APART = 14;
+
+/** All that the drawing stands on. */
+export interface Scene {
+  reading: Reading;
+  shades: Shading;
+  pair: Pair;
+  target: Laid;
+  source: Laid;
+  /** Where the names of the texts stand. */
+  names: readonly { text: string; y: number }[];
+  /** Words that belong together; none where weights are shown by shading alone. */
+  pairs: readonly Aligned[] | null;
+  width: number;
+  height: number;
+}
+
+/** Both sides of a pane. */
+export const sidesOf = (pane: Pane): Sides => ({
+  kind: pane.group.value.kind,
+  queries: pane.queries.value,
+  keys: pane.keys.value,
+});
+
+/** The two texts of a pane, whole. */
+export function wholePair(store: Store, pane: Pane, reading: Reading): Pair {
+  const { swapped } = chosenOf(pane);
+  const unit = store.options.unit.value;
+  const first = pairOf(sidesOf(pane), unit, false);
+  const turned = pane.group.value.kind === "self" && (swapped.value ?? isEmpty(reading, first));
+  return turned ? pairOf(sidesOf(pane), unit, true) : first;
+}
+
+/** Whether no weight lies between the two texts, as where a model sees only what comes before. */
+const isEmpty = (reading: Reading, { target, source }: Pair) =>
+  reading.spot(target.units, source.units).max === 0 && !reading.signed;
+
+/** The scene for a width; null while the weights are being decoded. */
+export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
+  const reading = pane.reading.value;
+  if (reading === null) return null;
+  const { target: first, source: start, rule } = chosenOf(pane);
+  const whole = wholePair(store, pane, reading);
+  const pair = { target: part(whole.target, first.value, PAGE), source: part(whole.source, start.value, PAGE) };
+  const lies = (text: Text, top: number) => laid(text, width, top, (label) => measured(label));
+  const lines = { target: lies(pair.target, 0).lines, source: lies(pair.source, 0).lines };
+  const across = lines.target <= MOST_LINES && lines.source <= MOST_LINES;
+  const { palette, scale, least, reach } = store.options;
+  const largest = reach.value === "one" ? 1 : largestOf(reading, pair);
+  const [upper, lower] = across ? (["source", "target"] as const) : (["target", "source"] as const);
+  const below = NAME + lines[upper] * LINE + (across ? ACROSS : APART);
+  const names = namesOf(pane);
+  // Where lines join the texts, the lower one has its name below it.
+  const top = across ? below : below + NAME;
+  return {
+    reading,
+    shades: shading(palette.value, scale.value, largest, reading.signed),
+    pair,
+    ...({ [upper]: lies(pair[upper], NAME), [lower]: lies(pair[lower], top) } as Pick<Scene, "target" | "source">),
+    names: [
+      { text: names[upper], y: NAME / 2 - 2 },
+      { text: names[lower], y: across ? top + lines[lower] * LINE + NAME / 2 - 4 : below + NAME / 2 - 2 },
+    ],
+    pairs: across ? aligned(reading, pair, rule.value, least.value) : null,
+    width,
+    height: top + lines[lower] * LINE + (across ? NAME : 4),
+  };
+}
+
+/** How the two texts are called. */
+export const namesOf = (pane: Pane) =>
+  pane.group.value.kind === "cross"
+    ? { target: "Target (queries)", source: "Source (keys)" }
+    : { target: "Attends (queries)", source: "Is attended to (keys)" };
+
+/** The selected units of each text; tokens outside of them do not count. */
+export function selectedIn({ pair }: Pick<Scene, "pair">, selection: Selection | null) {
+  const within = ({ side, positions, unit, units }: Text): Range | null => {
+    const tokens = selection?.[side];
+    if (!tokens) return null;
+    const chosen = positions.unitsOf(unit, tokens);
+    const both = { from: Math.max(chosen.from, units.from), to: Math.min(chosen.to, units.to) };
+    return both.from < both.to ? both : null;
+  };
+  return { target: within(pair.target), source: within(pair.source) };
+}
+
+function largestOf(reading: Reading, { target, source }: Pair): number {
+  let best = 0;
+  for (let query = target.units.from; query < target.units.to; query++) {
+    const values = reading.row({ from: query, to: query + 1 }).values.subarray(source.units.from, source.units.to);
+    for (const value of values) best = Math.max(best, Math.abs(value));
+  }
+  return best;
+}
+
+let ruler: CanvasRenderingContext2D | null = null;
+const widths = new Map<string, number>();
+const MOST_WIDTHS = 5000;
+
+/** How wide a word is. */
+export function measured(label: string, size = LETTERS): number {
+  const name = `${size} ${label}`;
+  const known = widths.get(name);
+  if (known !== undefined) return known;
+  ruler ??= document.createElement("canvas").getContext("2d")!;
+  ruler.font = `${size}px ${FONT}`;
+  if (widths.size >= MOST_WIDTHS) widths.clear();
+  const width = ruler.measureText(label).width;
+  widths.set(name, width);
+  return width;
+}
