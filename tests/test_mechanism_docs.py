@@ -41,7 +41,7 @@ def printed(code, name):
 
 
 def examples():
-    for page in (*PAGES, INDEX):
+    for page in (*PAGES, INDEX, DOCS / "linear.md"):
         for number, (code, told) in enumerate(EXAMPLE.findall(text_of(page)), 1):
             yield pytest.param(code, told, id=f"{page.stem}-{number}")
 

@@ -14,13 +14,15 @@ from torch import Tensor
 from regard.engines.choose import Explanation, choose
 from regard.engines.choose import explain as explain_problem
 from regard.engines.contract import Computed, Engine, Problem
+from regard.engines.linear.choose import compute_linear, explain_linear
 from regard.engines.log_weights import log_sum_exp
 from regard.engines.observe import observe
 from regard.engines.statistics import STATISTICS, Statistics, check_want
 from regard.errors import EngineError, MechanismError, ShapeError, WantError
 from regard.mechanisms.attention import Attention
+from regard.mechanisms.linear import LinearAttention
 from regard.mechanisms.walk import tensors_in, with_tensors
-from regard.shapes import four_axes
+from regard.shapes import check, four_axes
 
 WANTED = ("lse", *STATISTICS)
 PLAIN = Attention()
@@ -37,6 +39,7 @@ class Attended(Statistics):
         lse: (B, H, Nq), natural log-sum-exp of the scores, and of the sink where there is one; without gradient.
         log_probability: (B, H, Nq), of the key that hard attention chose, differentiable; else None.
         chosen: (B, H, Nq), the key that hard attention chose, -1 for a query that may see none; else None.
+        state: (B, H, F, E), what linear attention keeps of all positions, differentiable; else None.
         seed: what settled dropout and sampling, to repeat the call with; None where nothing is left to chance.
 
     The statistics are those of `Statistics`, without gradient.
@@ -48,6 +51,7 @@ class Attended(Statistics):
     lse: Tensor | None = None
     log_probability: Tensor | None = None
     chosen: Tensor | None = None
+    state: Tensor | None = None
     seed: int | None = None
 
     def __repr__(self) -> str:
@@ -85,7 +89,7 @@ def attend(
     query: Float[Tensor, "*B H Nq D"],
     key: Float[Tensor, "*B G Nk D"],
     value: Float[Tensor, "*B G Nk Dv"],
-    mechanism: Attention = PLAIN,
+    mechanism: Attention | LinearAttention = PLAIN,
     *,
     want: Collection[str] = (),
     engine: str = "auto",
@@ -98,9 +102,10 @@ def attend(
         value: (B, G, Nk, Dv).
         mechanism: which attention is meant; default: softmax over scaled dot products, everyone sees everyone.
         want: names out of "lse", "entropy", "received", "received_max", "distance", "first", "map"; for softmax
-            weights only. Statistics are of the weights before dropout.
-        engine: "auto" for the first that can, or a name ("rows", "fused", "flex", "tiled", "reference"), which
-            runs or raises.
+            weights only. Statistics are of the weights before dropout. Linear attention has no such weights and
+            always hands out its state.
+        engine: "auto" for the first that can, or a name ("rows", "fused", "flex", "tiled", "reference"; of linear
+            attention "chunked", "recurrent", "dense"), which runs or raises.
 
     Returns:
         The output and what was asked for. A query that may see no key has output 0, gradient 0 and lse -inf;
@@ -114,6 +119,8 @@ def attend(
         EngineError: an unknown engine, or none that takes the call.
     """
     wanted = check_want(want, WANTED)
+    if isinstance(mechanism, LinearAttention):
+        return _attended_linearly(query, key, value, mechanism, wanted, engine)
     problem, lead = _problem(query, key, value, mechanism)
     if wanted and not problem.is_softmax:
         raise WantError(
@@ -136,9 +143,31 @@ def attend(
         seed=problem.mechanism.seed if problem.mechanism.draws else None,
         **beside,
     )
-    if lead == problem.query.shape[:2]:
+    return _unfolded(attended, lead)
+
+
+def _unfolded(attended: Attended, lead: tuple[int, ...]) -> Attended:
+    """Give a result the leading axes that the call came with."""
+    if lead == attended.output.shape[:2]:
         return attended
     return with_tensors(attended, lambda tensor: tensor.reshape(*lead, *tensor.shape[2:]))
+
+
+def _attended_linearly(
+    query: Tensor, key: Tensor, value: Tensor, mechanism: LinearAttention, wanted: frozenset[str], engine: str
+) -> Attended:
+    if wanted:
+        raise WantError(
+            f"want: expected softmax weights to look into; got {mechanism}. Leave want out, or take an Attention"
+        )
+    query, key, value, lead = _four_axes(query, key, value, mechanism)
+    with _without_autocast(query.device):
+        computed = compute_linear(query, key, value, mechanism, engine)
+    explanation = computed.explanation
+    attended = Attended(
+        output=computed.output, engine=str(explanation.chosen), explanation=explanation, state=computed.state
+    )
+    return _unfolded(attended, lead)
 
 
 def _beside(problem: Problem, computed: Computed, wanted: frozenset[str]) -> dict[str, Any]:
@@ -194,22 +223,31 @@ def explain(
     query: Float[Tensor, "*B H Nq D"],
     key: Float[Tensor, "*B G Nk D"],
     value: Float[Tensor, "*B G Nk Dv"],
-    mechanism: Attention = PLAIN,
+    mechanism: Attention | LinearAttention = PLAIN,
     *,
     engine: str = "auto",
 ) -> Explanation:
     """Say which engine `attend` would take and why the others not, without running; arguments as for `attend`."""
+    if isinstance(mechanism, LinearAttention):
+        sizes = check(*_four_axes(query, key, value, mechanism)[:3])
+        mechanism.check(sizes)
+        return explain_linear(sizes, engine)
     if isinstance(mechanism, Attention) and mechanism.seed is None:
         mechanism = replace(mechanism, seed=0)  # any will do, and drawing one would not be without trace
     return explain_problem(_problem(query, key, value, mechanism)[0], engine)
 
 
-def _transformed(query: Tensor, key: Tensor, value: Tensor, mechanism: Attention) -> bool:
+def _transformed(query: Tensor, key: Tensor, value: Tensor, mechanism: Attention | LinearAttention) -> bool:
     """Whether tensors stand for others inside a functorch transform; a compiler refuses such calls by itself."""
     if torch.compiler.is_compiling():
         return False
-    tensors = (query, key, value, *(tensors_in(mechanism) if mechanism.modifiers else ()))
+    tensors = (query, key, value, *(tensors_in(mechanism) if _may_hold_tensors(mechanism) else ()))
     return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
+
+
+def _may_hold_tensors(mechanism: Attention | LinearAttention) -> bool:
+    """Whether a glance at the mechanism leaves it open."""
+    return isinstance(mechanism, LinearAttention) or bool(mechanism.modifiers)
 
 
 def _problem(query: object, key: object, value: object, mechanism: object) -> tuple[Problem, tuple[int, ...]]:
@@ -218,6 +256,15 @@ def _problem(query: object, key: object, value: object, mechanism: object) -> tu
         raise MechanismError(
             f"mechanism: expected an Attention; got {type(mechanism).__name__}. Write Attention(mask=...)"
         )
+    query, key, value, lead = _four_axes(query, key, value, mechanism)
+    with _without_autocast(query.device):
+        return Problem.of(query, key, value, mechanism), lead
+
+
+def _four_axes(
+    query: object, key: object, value: object, mechanism: Attention | LinearAttention
+) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Return plain tensors with four axes each, and the leading axes of the result."""
     if not (isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor)):
         got = ", ".join(type(each).__name__ for each in (query, key, value))
         raise ShapeError(f"expected three torch tensors; got {got}")
@@ -227,6 +274,4 @@ def _problem(query: object, key: object, value: object, mechanism: object) -> tu
             " the whole batch, as it takes any number of leading axes; in place of torch.func.grad take"
             " torch.autograd.grad"
         )
-    query, key, value, lead = four_axes(query, key, value)
-    with _without_autocast(query.device):
-        return Problem.of(query, key, value, mechanism), lead
+    return four_axes(query, key, value)
