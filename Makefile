@@ -4,7 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: look test check bench picture
+NODE_SERVES := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a === 20 && b >= 19 || a === 22 && b >= 12 || a > 22 ? 0 : 1)' 2>/dev/null
+
+.PHONY: look test check check-page page bench picture
 
 look: .venv/with-demo ## Look into a real model over a real text
 	@mkdir -p out
@@ -14,11 +16,19 @@ look: .venv/with-demo ## Look into a real model over a real text
 test: .venv/with-dev ## Run every test
 	$(BIN)/python -m pytest
 
-check: .venv/with-dev ## Format, lint, types, import table, docs
+check: .venv/with-dev ## Format, lint, types, import table, docs; of the page's sources too, where Node.js is there
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py tests/test_docs.py
+	@if $(NODE_SERVES); then $(MAKE) --no-print-directory check-page; \
+	else echo "no Node.js of version 20.19, or 22.12 and newer: the sources of the page were not checked"; fi
+
+check-page: web/node_modules/.package-lock.json
+	cd web && npm run check
+
+page: web/node_modules/.package-lock.json ## Build the page anew from its sources in web/; needs Node.js
+	cd web && npm run build
 
 bench: .venv/with-dev ## Measure speed and memory
 	$(BIN)/python -m benchmarks.look
@@ -27,6 +37,10 @@ bench: .venv/with-dev ## Measure speed and memory
 
 picture: .venv/with-demo ## Draw the pictures of README and docs anew
 	$(BIN)/python docs/draw.py
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
 
 .venv/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer; set PYTHON")'
