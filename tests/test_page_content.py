@@ -385,6 +385,11 @@ def test_a_long_text_fits_whatever_its_maps_hold(monkeypatch):
     assert len(page.text) < 25_000_000
 
 
+def test_the_docs_say_what_the_page_holds():
+    page = (ROOT / "docs/looking.md").read_text(encoding="utf-8")
+    assert f"more than {budget.FULL:,} weights" in page
+
+
 # Edges.
 
 
