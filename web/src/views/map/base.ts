@@ -12,6 +12,8 @@ import { pixelOf, type Side, scaleOf, seen, sideOf } from "./sides";
 const APART = 10;
 /** Boundaries of texts nearer to each other than this would hide the weights. */
 const BETWEEN_BOUNDARIES = 6;
+/** What the legend leaves free for the buttons. */
+const BUTTONS = 130;
 /** The least size of a single weight. */
 export const DOT = 4;
 
@@ -29,8 +31,8 @@ export function drawMap(pen: Pen, sight: Sight): void {
   });
   pen.rectangle(left, top, plotWidth, plotHeight, null, { color: ink.line, width: 1 });
   drawExactMarks(pen, ink, sight, sides[0]);
-  const width = Math.max(120, Math.min(300, layout.width - left - 130));
-  drawLegend(pen, ink, shades, legendOf(sight), left, top + plotHeight + 12, width);
+  const room = Math.max(120, layout.width - left - BUTTONS);
+  drawLegend(pen, ink, shades, legendOf(sight), { x: left, y: top + plotHeight + 12, room });
 }
 
 /** What a colour stands for. */
@@ -39,7 +41,7 @@ function legendOf({ level, reading, pooling, unit }: Sight): string {
   const isSingle = level.rows === reading.queries && level.columns === reading.keys;
   const what = pooling === "max" ? "largest weight" : "weight";
   const where = isSingle ? "" : ` in cells of ${queries} × ${keys} ${unit}`;
-  const marked = reading.exactQueries().length > 0 ? "; exact in the rows that are marked" : "";
+  const marked = reading.exactQueries().length > 0 ? "; marked rows are exact" : "";
   return `${reading.signed ? `difference of the ${what}s` : what}${where}${marked}`;
 }
 

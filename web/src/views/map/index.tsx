@@ -19,7 +19,7 @@ import { whole } from "./window";
 
 const ENLARGED = 1.6;
 /** How much of the window's height a map takes at most. */
-const SHARE_OF_WINDOW = 0.8;
+const SHARE_OF_WINDOW = 0.72;
 /** A saved map's size, and the room for its title. */
 const SAVED = { width: 1000, tallest: 900, title: 56 };
 
@@ -39,7 +39,8 @@ function Filled({ scene, label }: { scene: Scene; label: string }) {
   const canvas = useRef<HTMLCanvasElement | null>(null);
   const { sight, field } = useMemo(() => handles(scene, () => canvas.current?.clientWidth ?? 0), [scene]);
   useSignalEffect(() => {
-    if (canvas.current) canvas.current.style.touchAction = isWhole(field) ? "pan-x pan-y" : "none";
+    const action = isWhole(field) ? "pan-x pan-y" : "none";
+    if (canvas.current) canvas.current.style.touchAction = action;
   });
   const zoom = (factor: number) => {
     const seen = sight();
@@ -129,19 +130,23 @@ function handles(scene: Scene, width: () => number): { sight: () => Sight | null
 function followPointer(canvas: HTMLCanvasElement, store: Store, sight: () => Sight | null): () => void {
   const listening = new AbortController();
   const on = <K extends keyof HTMLElementEventMap>(name: K, answer: (event: HTMLElementEventMap[K]) => void) =>
-    canvas.addEventListener(name, answer, { signal: listening.signal });
+    canvas.addEventListener(name, answer, { signal: listening.signal, passive: true });
   let frame = 0;
   const at = (event: MouseEvent) => {
     const seen = sight();
     return seen && selectionAt(seen, event.offsetX, event.offsetY);
   };
-  on("pointermove", (event) => {
-    if (event.pointerType === "touch" || event.buttons !== 0) return;
+  const follow = (event: MouseEvent) => {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(() => {
       store.pointed.value = at(event);
     });
+  };
+  on("pointermove", (event) => {
+    if (event.pointerType !== "touch" && event.buttons === 0) follow(event);
   });
+  // Something else lies under a pointer that rests while the map grows.
+  on("wheel", follow);
   on("pointerleave", () => {
     cancelAnimationFrame(frame);
     store.pointed.value = null;

@@ -8,6 +8,7 @@ import type { Pen } from "../../drawing/pen";
 const BAR = 10;
 const SIZE = 11;
 const APART = 10;
+const LONGEST = 300;
 
 /** A weight that the bar names, and where, from 0 to 1. */
 export interface Tick {
@@ -47,11 +48,10 @@ export function drawLegend(
   ink: Inks,
   shades: Shading,
   says: string,
-  x: number,
-  y: number,
-  width: number,
-) {
-  pen.text(says, x, y + 6, { size: SIZE, fill: ink.soft, width });
+  { x, y, room }: { x: number; y: number; room: number },
+): void {
+  const width = Math.min(LONGEST, room);
+  pen.text(says, x, y + 6, { size: SIZE, fill: ink.soft, width: room });
   const steps = Math.round(width);
   const values = Array.from({ length: steps }, (_, step) => weightAt(shades, step / (steps - 1)));
   pen.image(painted(values, 1, steps, shades), x, y + 16, width, BAR);
