@@ -15,7 +15,7 @@ ROOT = Path(regard.__file__).parents[2]
 WEB = ROOT / "web"
 PAGE = Path(regard.__file__).parent / "reports/page/page.html"
 # The build reads these beside all that is in src/.
-FILES = ("package.json", "package-lock.json", "vite.config.ts", "index.html")
+FILES = ("package.json", "package-lock.json", "vite.config.ts", "assembling.ts", "unpacking.js", "index.html")
 UNREACHABLE = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|ENOTCACHED|E40[134]|E5\d\d)\b"
 )
