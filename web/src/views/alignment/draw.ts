@@ -52,7 +52,9 @@ function written(pen: Pen, { label, x, y, width }: Box, fill: string): void {
 }
 
 /** Puts the words anew, each on the colour of its weight; those that fill a page stand on that of no weight. */
-function shade(pen: Pen, { shades, pairs, width }: Scene, laid: Laid, values: Float32Array): void {
+function shade(pen: Pen, scene: Scene, laid: Laid, values: Float32Array): void {
+  const { pairs, width } = scene;
+  const shades = pairs ? scene.shades : scene.shadesOf(values.subarray(laid.text.units.from, laid.text.units.to));
   const [first, last] = [laid.boxes[0], laid.boxes.at(-1)];
   if (!first || !last) return;
   if (!pairs) pen.rectangle(-1, first.y - 2, width + 2, last.y - first.y + BOX + 4, { color: shades.css(0) });

@@ -23,6 +23,8 @@ const APART = 14;
 export interface Scene {
   reading: Reading;
   shades: Shading;
+  /** The colours of words of which just these weights are shown. */
+  shadesOf(values: Float32Array): Shading;
   pair: Pair;
   target: Laid;
   source: Laid;
@@ -65,7 +67,8 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const lines = { target: lies(pair.target, 0).lines, source: lies(pair.source, 0).lines };
   const across = lines.target <= MOST_LINES && lines.source <= MOST_LINES;
   const { palette, scale, least, reach } = store.options;
-  const largest = reach.value === "one" ? 1 : largestOf(reading, pair);
+  const upTo = (largest: () => number) =>
+    shading(palette.value, scale.value, reach.value === "one" ? 1 : largest(), reading.signed);
   const [upper, lower] = across ? (["source", "target"] as const) : (["target", "source"] as const);
   const below = NAME + lines[upper] * LINE + (across ? ACROSS : APART);
   const names = namesOf(pane);
@@ -73,7 +76,8 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const top = across ? below : below + NAME;
   return {
     reading,
-    shades: shading(palette.value, scale.value, largest, reading.signed),
+    shades: upTo(() => largestOf(reading, pair)),
+    shadesOf: (values) => upTo(() => farthest(values)),
     pair,
     ...({ [upper]: lies(pair[upper], NAME), [lower]: lies(pair[lower], top) } as Pick<Scene, "target" | "source">),
     names: [
@@ -107,11 +111,13 @@ export function selectedIn({ pair }: Pick<Scene, "pair">, selection: Selection |
 function largestOf(reading: Reading, { target, source }: Pair): number {
   let best = 0;
   for (let query = target.units.from; query < target.units.to; query++) {
-    const values = reading.row({ from: query, to: query + 1 }).values.subarray(source.units.from, source.units.to);
-    for (const value of values) best = Math.max(best, Math.abs(value));
+    const { values } = reading.row({ from: query, to: query + 1 });
+    best = Math.max(best, farthest(values.subarray(source.units.from, source.units.to)));
   }
   return best;
 }
+
+const farthest = (values: Float32Array) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
 
 let ruler: CanvasRenderingContext2D | null = null;
 const widths = new Map<string, number>();

@@ -1,8 +1,8 @@
 /** What cannot be in sight of a long text: where the pinned word's links lead, or the strongest links of all. */
 
 import { percent } from "../../content/numbers";
-import { type Unit, visible } from "../../content/positions";
-import type { Reading } from "../../content/reading";
+import { visible } from "../../content/positions";
+import type { Link, Reading } from "../../content/reading";
 import type { Pane, Store } from "../../state/store";
 import { largest } from "../../state/telling";
 import { inSight, ROW, TOP } from "./scene";
@@ -50,18 +50,15 @@ export function Outside({ store, pane, height }: OutsideProps) {
       .map((index) => ({ label: name(other, index), weight: values[index]!, go: () => scroll(other, index) }));
   };
   const strongestOfAll = (of: Reading): Way[] =>
-    of
-      .links()
-      .slice(0, NAMED)
-      .map(({ query, key, weight }) => ({
-        label: `${name("queries", query)} → ${name("keys", key)}`,
-        weight,
-        go: () => {
-          scroll("queries", query);
-          scroll("keys", key);
-          store.pin(tokensOf(pane, unit, query));
-        },
-      }));
+    strongestIn(of).map(({ query, key, weight }) => ({
+      label: `${name("queries", query)} → ${name("keys", key)}`,
+      weight,
+      go: () => {
+        scroll("queries", query);
+        scroll("keys", key);
+        store.pin({ queries: pane.queries.value.tokensOf(unit, query), keys: null });
+      },
+    }));
   const found = ways();
   return (
     <p class="lines-outside soft">
@@ -76,7 +73,21 @@ export function Outside({ store, pane, height }: OutsideProps) {
   );
 }
 
-const tokensOf = (pane: Pane, unit: Unit, query: number) => ({
-  queries: pane.queries.value.tokensOf(unit, query),
-  keys: null,
-});
+const strongest = new WeakMap<Reading, readonly Link[]>();
+
+/** The strongest single weights; where none are known, those of the strongest cells stand at their beginnings. */
+function strongestIn(reading: Reading): readonly Link[] {
+  const known = strongest.get(reading);
+  if (known) return known;
+  const { columns, rowEdges, columnEdges, max } = reading.grid();
+  const cells = () =>
+    largest(max, NAMED).map((place) => ({
+      query: rowEdges[Math.floor(place / columns)]!,
+      key: columnEdges[place % columns]!,
+      weight: max[place]!,
+    }));
+  const links = reading.links();
+  const found = links.length > 0 ? links.slice(0, NAMED) : cells();
+  strongest.set(reading, found);
+  return found;
+}

@@ -50,7 +50,7 @@ export interface Scene {
 /** How high the columns are, and whether all of their words are in sight. */
 export function room(store: Store, pane: Pane): { height: number; whole: boolean } {
   const rows = rowsOf(store, pane);
-  const most = Math.max(10, Math.floor((0.72 * window.innerHeight) / ROW));
+  const most = Math.max(10, Math.floor((0.62 * window.innerHeight) / ROW));
   return { height: Math.min(rows, most) * ROW, whole: rows <= most };
 }
 
