@@ -1,14 +1,16 @@
 /** The page: title, options, the grid of heads, and the open view of the chosen head. */
 
 import { useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { wear } from "../drawing/theme";
+import { linked } from "../state/linked";
 import type { Store } from "../state/store";
 import { grid } from "../views";
 import { Actions } from "./actions";
 import { Help } from "./help";
 import { listen } from "./keys";
 import { Panes } from "./panes";
+import { Says } from "./says";
 import { Toolbar } from "./toolbar";
 
 /** Where the grid and the view stand beside one another. */
@@ -18,6 +20,11 @@ const WIDE = window.matchMedia("(min-width: 60rem)");
 export function App({ store, link }: { store: Store; link: () => string }) {
   const help = useRef<HTMLDialogElement>(null);
   const { runs } = store.report;
+  const panes = store.panes.value;
+  const stores = useMemo(
+    () => panes.map((pane, place) => (place === 0 ? store : linked(store, panes[0]!, pane))),
+    [panes],
+  );
   const title = runs.map((run) => run.title).join(" · ");
   useSignalEffect(() => wear(store.options.theme.value));
   useEffect(() => {
@@ -32,7 +39,7 @@ export function App({ store, link }: { store: Store; link: () => string }) {
         <div id="facts">
           {runs.map((run, place) => (
             <div key={place}>
-              {runs.length > 1 && <b>{run.title}: </b>}
+              {runs.length > 1 && run.facts.length > 0 && <b>{run.title}: </b>}
               {run.facts.map((fact) => (
                 <p key={fact} class="soft">
                   {fact}
@@ -47,11 +54,12 @@ export function App({ store, link }: { store: Store; link: () => string }) {
         <details id="heads" open={WIDE.matches}>
           <summary>All heads</summary>
           <section aria-label="All heads">
-            <grid.Component store={store} pane={store.panes.value[0]!} />
+            <grid.Component store={store} pane={panes[0]!} />
           </section>
         </details>
-        <Panes store={store} />
+        <Panes stores={stores} />
       </div>
+      <Says stores={stores} panes={panes} />
       <Help store={store} of={help} />
     </>
   );

@@ -30,7 +30,7 @@ export function HeadPicker({ store, prefix = "", choice, allows = () => true, ch
       {report.runs.length > 1 && (
         <Choosing
           id={named("run")}
-          label="of"
+          label="Run"
           value={choice.run}
           values={report.runs.map(({ title }, value) => ({ value, text: title }))}
           choose={(run) => choose(report.counterpart(choice, Number(run)) ?? report.first(Number(run), 0))}

@@ -1,22 +1,16 @@
 /** The open view of the chosen head, or of two. */
 
-import { useMemo } from "preact/hooks";
-import { linked } from "../state/linked";
 import type { Pane, Store } from "../state/store";
 import type { View } from "../views/view";
 import { fitting, opened } from "./fitting";
-import { Says } from "./says";
 import { Tabs } from "./tabs";
 
-/** The tabs, the panes of the view that is open, and what is selected in them. */
-export function Panes({ store }: { store: Store }) {
+/** The tabs, and the panes of the view that is open, each with the store as it reads it. */
+export function Panes({ stores }: { stores: readonly Store[] }) {
+  const store = stores[0]!;
   const views = fitting(store);
   const view = opened(store, views);
   const panes = store.panes.value;
-  const stores = useMemo(
-    () => panes.map((pane, place) => (place === 0 ? store : linked(store, panes[0]!, pane))),
-    [panes],
-  );
   if (!view) return <main aria-label="The chosen head">No view fits this head.</main>;
   return (
     <main aria-label="The chosen head">
@@ -37,7 +31,6 @@ export function Panes({ store }: { store: Store }) {
           />
         ))}
       </div>
-      <Says stores={stores} panes={panes} />
     </main>
   );
 }
@@ -54,7 +47,9 @@ function InPane({ store, pane, view }: { store: Store; pane: Pane; view: View })
       aria-busy={isWaiting}
       aria-labelledby={`head-${pane.id}`}
     >
-      <h2 id={`head-${pane.id}`}>{pane.title}</h2>
+      <h2 id={`head-${pane.id}`} title={pane.title.value}>
+        {pane.title}
+      </h2>
       {why ? (
         <p class={pane.wrong.value ? "wrong" : "soft late"}>{why}</p>
       ) : (

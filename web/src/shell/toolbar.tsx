@@ -9,8 +9,10 @@ import { Option } from "./select";
 
 /** The options; those that are needed seldom, on small screens most of them, stand behind a button. */
 export function Toolbar({ store }: { store: Store }) {
-  const { options, report, choice } = store;
-  const hasPieces = report.queries(choice.value).hasPieces || report.keys(choice.value).hasPieces;
+  const { options, report, choice, other } = store;
+  const hasPieces = [choice.value, other.value].some(
+    (head) => report.queries(head).hasPieces || report.keys(head).hasPieces,
+  );
   const isOpen = useSignal(false);
   return (
     <section id="options" aria-label="Options" data-open={isOpen.value}>

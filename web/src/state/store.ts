@@ -115,7 +115,7 @@ export class Store {
     const both: Pane = {
       ...a,
       reading: computed(() => subtracted(a.reading.value, b.reading.value)),
-      title: computed(() => `${a.title.value} − ${b.title.value}`),
+      title: computed(() => this.differenceTitle(a.choice.value, b.choice.value)),
       wrong: computed(() => a.wrong.value || b.wrong.value),
       waiting: computed(() => a.waiting.value || b.waiting.value),
     };
@@ -128,7 +128,7 @@ export class Store {
     this.comparison.value === "difference" && this.refusal.value ? "beside" : this.comparison.value,
   );
 
-  /** Shows a head; what is pinned is dropped where the positions are others. The same head of another run follows. */
+  /** Shows a head; what is pinned is dropped where the positions are others. A head to compare with follows until chosen. */
   choose(choice: Choice): void {
     const before = this.choice.peek();
     const other = this.other.peek();
@@ -137,9 +137,8 @@ export class Store {
         this.letGo();
         this.together.value = [];
       }
-      if (other.run !== before.run && sameHead(this.report.counterpart(before, other.run), other))
-        this.other.value =
-          this.report.counterpart(choice, other.run === choice.run ? before.run : other.run) ?? other;
+      const follows = this.report.runs.length > 1 || this.comparison.peek() === "off";
+      if (follows && sameHead(other, this.otherThan(before))) this.other.value = this.otherThan(choice);
       this.choice.value = choice;
     });
   }
@@ -245,13 +244,22 @@ export class Store {
 
   /** A head in words. */
   title(choice: Choice): string {
-    const { layer, head, run } = choice;
-    const { groups, title } = this.report.runs[run]!;
-    const group = groups.length > 1 ? `${this.report.group(choice).name}, ` : "";
-    const of = this.report.runs.length > 1 ? ` of ${title}` : "";
-    return `${group}layer ${layer}, head ${head}: ${this.report.head(choice).kind}${of}`.replace(/^./u, (letter) =>
-      letter.toUpperCase(),
-    );
+    const of = this.report.runs.length > 1 ? ` · ${this.report.runs[choice.run]!.title}` : "";
+    return `${this.place(choice)}: ${this.report.head(choice).kind}${of}`;
+  }
+
+  /** A difference in words, with what the two heads share said once. */
+  private differenceTitle(a: Choice, b: Choice): string {
+    const [place, other] = [this.place(a), this.place(b)];
+    const [run, otherRun] = [a, b].map((each) => this.report.runs[each.run]!.title);
+    if (a.run === b.run) return `${place} − ${other.replace(/^L/, "l")}`;
+    return place === other ? `${place}: ${run} − ${otherRun}` : `${this.title(a)} − ${this.title(b)}`;
+  }
+
+  private place(choice: Choice): string {
+    const { groups } = this.report.runs[choice.run]!;
+    const group = groups.length > 1 ? `, ${this.report.group(choice).name}` : "";
+    return `Layer ${choice.layer}, head ${choice.head}${group}`;
   }
 }
 
