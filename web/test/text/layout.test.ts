@@ -8,12 +8,12 @@ import { isRightToLeft, laid } from "../../src/views/text/layout";
 import { type Shade, together } from "../../src/views/text/shade";
 import { strongest } from "../../src/views/text/strip";
 
-const items = (...texts: string[]) => texts.map((text) => ({ text, goesOn: false }));
-const measure = (text: string) => 10 * text.length;
+const item = (text: string, goesOn = false) => ({ text, wide: 10 * text.length, goesOn });
+const items = (...texts: string[]) => texts.map((text) => item(text));
 
 describe("lines", () => {
   it("hold as many words as fit, and none wider than a line", () => {
-    const { places, lines } = laid(items("aaa", "bb", "c", "d".repeat(50)), 65, 5, measure);
+    const { places, lines } = laid(items("aaa", "bb", "c", "d".repeat(50)), 65, 5);
     expect(places).toEqual([
       { x: 0, line: 0, width: 30 },
       { x: 35, line: 0, width: 20 },
@@ -21,26 +21,18 @@ describe("lines", () => {
       { x: 0, line: 2, width: 65 },
     ]);
     expect(lines).toBe(3);
-    expect(laid([], 65, 5, measure)).toEqual({ places: [], lines: 0 });
+    expect(laid([], 65, 5)).toEqual({ places: [], lines: 0 });
   });
 
   it("put what goes on right behind", () => {
-    const { places } = laid(
-      [
-        { text: "look", goesOn: false },
-        { text: "ing", goesOn: true },
-      ],
-      100,
-      5,
-      measure,
-    );
+    const { places } = laid([item("look"), item("ing", true)], 100, 5);
     expect(places[1]!.x).toBe(40);
   });
 
   it("run from the right where the first letter does", () => {
     expect(isRightToLeft(["12.", "שלום", "a"])).toBe(true);
     expect(isRightToLeft(["12.", "a", "שלום"])).toBe(false);
-    const { places } = laid(items("שלום", "a"), 100, 5, measure);
+    const { places } = laid(items("שלום", "a"), 100, 5);
     expect(places.map(({ x }) => x)).toEqual([60, 45]);
   });
 });

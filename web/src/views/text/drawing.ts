@@ -1,7 +1,7 @@
 /** The text as a picture: what stands around the selection, in lines. */
 
 import { percent } from "../../content/numbers";
-import type { Range } from "../../content/positions";
+import type { Positions, Range, Unit } from "../../content/positions";
 import { inks } from "../../drawing/inks";
 import type { Pen } from "../../drawing/pen";
 import type { Drawing } from "../../drawing/saving";
@@ -20,11 +20,13 @@ const SIZE = 16;
 const LINE = 30;
 const GAP = 4;
 const PAD = 3;
+const BETWEEN = 8;
 const TITLE = 30;
 
 /** A word in its place. */
 interface Word extends Laid {
   text: string;
+  goesOn: boolean;
   units: Range;
 }
 
@@ -38,6 +40,8 @@ interface Paragraph {
 /** A text in its place. */
 interface Sheet {
   title: string;
+  /** The room for position numbers. */
+  gutter: number;
   chosen: Range | null;
   met: Range | null;
   /** Null: the words are those that are chosen from, not those that are shaded. */
@@ -62,7 +66,7 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
       const colors = inks();
       const largest = percent(shade.shades.largest, shade.shades.signed);
       const says = `${saying(store, pane, shade)}; colours up to ${largest}`;
-      pen.text(says, EDGE, TITLE / 2, { size: 13, fill: colors.soft, width: WIDTH - 2 * EDGE });
+      pen.text(says, 0, TITLE / 2, { size: 13, fill: colors.soft, width: WIDTH });
       let top = TITLE;
       for (const sheet of sheets) {
         drawSheet(pen, sheet, top);
@@ -75,58 +79,69 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
 function sheetOf(store: Store, pane: Pane, side: Side, isOne: boolean, shown: Shown, shade: Shade): Sheet {
   const unit = store.options.unit.peek();
   const positions = pane[side].peek();
-  const measuring = new SvgPen(1, 1);
-  const measure = (text: string) => measuring.measure(text, SIZE) + 2 * PAD;
-  const isHere = (place: Shade["chosen"]) => place && (isOne || place.side === side);
   const [chosen, met] = [shade.chosen, shown.met.peek()];
-  const first = [chosen, met].find(isHere)?.tokens.from ?? 0;
-  const paragraphs = around(blocksOf(positions), positions.wordOf[first] ?? 0).map((block) => {
-    const units = unitsOf(block, positions, unit);
-    const words = wordsOf(block, units, (index) => ({
-      text: read(positions, unit, index),
-      goesOn: index > units.from && goesOn(positions, unit, index),
-      units: { from: index, to: index + 1 },
-    }));
-    const { places, lines } = laid(words, WIDTH - 2 * EDGE - GUTTER, GAP, measure);
-    return { from: units.from, words: words.map((word, place) => ({ ...word, ...places[place]! })), lines };
+  const first = [chosen, met].find((place) => place && (isOne || place.side === side))?.tokens.from ?? 0;
+  const blocks = around(blocksOf(positions), positions.wordOf[first] ?? 0);
+  const gutter = blocks.length > 1 ? GUTTER : 0;
+  const paragraphs = blocks.map((block) => {
+    const words = wordsOf(block, positions, unit);
+    const { places, lines } = laid(words, WIDTH - 2 * EDGE - gutter, GAP);
+    const from = unitsOf(block, positions, unit).from;
+    return { from, words: words.map((word, place) => ({ ...word, ...places[place]! })), lines };
   });
   const title = isOne ? "" : { queries: "Queries", keys: "Keys" }[side];
   const lines = paragraphs.reduce((sum, paragraph) => sum + paragraph.lines, 0);
   return {
-    ...{ title, paragraphs },
+    ...{ title, gutter, paragraphs },
     chosen: unitsIn(chosen, side, isOne, positions, unit),
     met: unitsIn(met, side, isOne, positions, unit),
     shade: isOne || shade.side === side ? shade : null,
-    height: (title ? TITLE : 0) + lines * LINE + 2 * EDGE,
+    height: (title ? TITLE : 0) + lines * LINE + BETWEEN * (paragraphs.length - 1) + 2 * EDGE,
   };
 }
 
-type Unlaid = Omit<Word, keyof Laid> & { goesOn: boolean };
-
-function wordsOf({ segment }: Block, units: Range, word: (index: number) => Unlaid): Unlaid[] {
-  if (segment) return [{ text: named(segment), goesOn: false, units }];
-  return Array.from({ length: units.to - units.from }, (_, place) => word(units.from + place));
+/** The words of a block, with room on both sides where a word begins and ends. */
+function wordsOf(block: Block, positions: Positions, unit: Unit) {
+  const pen = new SvgPen(1, 1);
+  const { from, to } = unitsOf(block, positions, unit);
+  const word = (text: string, units: Range, goesOn: boolean, isLast: boolean) => {
+    const room = (goesOn ? 0 : PAD) + (isLast ? PAD : 0);
+    return { text, units, goesOn, wide: pen.measure(text, SIZE) + room };
+  };
+  if (block.segment) return [word(named(block.segment), { from, to }, false, true)];
+  return Array.from({ length: to - from }, (_, place) => {
+    const index = from + place;
+    const isLast = index + 1 === to || !goesOn(positions, unit, index + 1);
+    return word(
+      read(positions, unit, index),
+      { from: index, to: index + 1 },
+      goesOn(positions, unit, index),
+      isLast,
+    );
+  });
 }
 
-function drawSheet(pen: Pen, { title, chosen, met, shade, paragraphs, height }: Sheet, top: number): void {
+/** Draws a text from a height on. */
+function drawSheet(pen: Pen, { title, gutter, chosen, met, shade, paragraphs, height }: Sheet, top: number): void {
   const colors = inks();
   const titled = title ? TITLE : 0;
-  if (title) pen.text(title, EDGE, top + TITLE / 2, { size: 14, fill: colors.text, bold: true });
+  if (title) pen.text(title, 0, top + TITLE / 2, { size: 14, fill: colors.text, bold: true });
   const [back, ink] = shade ? [shade.shades.css(0), shade.shades.ink(0)] : [colors.back, colors.text];
   pen.rectangle(0, top + titled, WIDTH, height - titled, { color: back });
   let y = top + titled + EDGE;
   for (const { from, words, lines } of paragraphs) {
-    pen.text(String(from), GUTTER, y + LINE / 2, { size: 11, fill: ink, align: "right" });
+    if (gutter > 0) pen.text(String(from), gutter, y + LINE / 2, { size: 11, fill: ink, align: "right" });
     for (const word of words) {
-      const box = [EDGE + GUTTER + word.x, y + word.line * LINE + 3, word.width, LINE - 6] as const;
+      const box = [EDGE + gutter + word.x, y + word.line * LINE + 3, word.width, LINE - 6] as const;
       const weight = shade ? together(shade, word.units) : 0;
       if (shade && weight !== 0) pen.rectangle(...box, { color: shade.shades.css(weight) });
       const fill = shade && weight !== 0 ? shade.shades.ink(weight) : ink;
-      pen.text(word.text, box[0] + PAD, box[1] + box[3] / 2, { size: SIZE, fill, width: word.width });
-      const frame = [chosen, met].findIndex((range) => range && meet(range, word.units));
-      if (frame >= 0) pen.rectangle(...box, null, { color: colors.mark, width: frame === 0 ? 2.5 : 1.5 });
+      const start = box[0] + (word.goesOn ? 0 : PAD);
+      pen.text(word.text, start, box[1] + box[3] / 2, { size: SIZE, fill, width: word.width });
+      if (chosen && meet(chosen, word.units)) pen.rectangle(...box, null, { color: colors.mark, width: 2.5 });
+      else if (met && meet(met, word.units)) pen.rectangle(...box, null, { color: ink, width: 1.5 });
     }
-    y += lines * LINE;
+    y += lines * LINE + BETWEEN;
   }
 }
 

@@ -3,6 +3,8 @@
 /** A word to lay out; one that goes on stands right behind the one before it. */
 export interface Item {
   text: string;
+  /** How wide it is by itself. */
+  wide: number;
   goesOn: boolean;
 }
 
@@ -26,23 +28,17 @@ export function isRightToLeft(texts: Iterable<string>): boolean {
 }
 
 /** The places of words in lines of a width, and how many lines there are; a word is never wider than a line. */
-export function laid(
-  items: readonly Item[],
-  width: number,
-  gap: number,
-  measure: (text: string) => number,
-): { places: Laid[]; lines: number } {
+export function laid(items: readonly Item[], width: number, gap: number): { places: Laid[]; lines: number } {
   const places: Laid[] = [];
   let [x, line] = [0, 0];
-  for (const { text, goesOn } of items) {
-    const wide = Math.min(width, measure(text));
+  for (const { wide, goesOn } of items) {
     const start = x === 0 || goesOn ? x : x + gap;
     if (start > 0 && start + wide > width) {
       line++;
       x = 0;
     } else x = start;
-    places.push({ x, line, width: wide });
-    x += wide;
+    places.push({ x, line, width: Math.min(width, wide) });
+    x += Math.min(width, wide);
   }
   if (isRightToLeft(items.map(({ text }) => text)))
     for (const place of places) place.x = width - place.x - place.width;
