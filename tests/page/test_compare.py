@@ -63,8 +63,10 @@ def word_weight(matrix, query, key):
 def test_two_runs_start_beside_one_another_with_the_same_head(opened, pair):
     page = opened(pair)
     one, other = titles(page)
-    assert one.startswith("Layer 1, head 2") and one.endswith("· first")
-    assert other.startswith("Layer 1, head 2") and other.endswith("· second")
+    assert one.startswith("Layer 1, head 2")
+    assert one.endswith("· first")
+    assert other.startswith("Layer 1, head 2")
+    assert other.endswith("· second")
     assert page.text_content("#title") == "first · second"
 
 
@@ -99,16 +101,16 @@ def test_a_difference_is_that_of_the_records(opened, pair, first, second):
     page = opened(pair, "#head=0.0.0.1&compare=difference&queries=4-5&keys=0-1")
     one = word_weight(weights(first[0], 0, 1), (4, 5), (0, 1))
     other = word_weight(weights(second[0], 0, 1), (3, 5), (0, 1))
-    sign = "+" if one > other else "−"
-    assert titles(page) == ["Layer 0, head 1: first − second"]
+    sign = "+" if one > other else "\u2212"
+    assert titles(page) == ["Layer 0, head 1: first \u2212 second"]
     assert says(page) == [f"vase → The: {sign}{100 * abs(one - other):.1f} %"]
 
 
 def test_heads_of_one_run_are_subtracted(opened, alone, first):
     page = opened(alone, "#head=0.0.1.0&with=0.0.0.2&compare=difference&unit=tokens&queries=5-6&keys=4-5")
     difference = weights(first[0], 1, 0)[5, 4] - weights(first[0], 0, 2)[5, 4]
-    assert titles(page) == ["Layer 1, head 0 − layer 0, head 2"]
-    sign = "+" if difference > 0 else "−"
+    assert titles(page) == ["Layer 1, head 0 \u2212 layer 0, head 2"]
+    sign = "+" if difference > 0 else "\u2212"
     assert says(page) == [f"fell → vase: {sign}{100 * abs(difference):.1f} %"]
 
 

@@ -49,7 +49,8 @@ def test_a_table_holds_the_weights_of_the_record(opened, path, seen):
     header, rows, numbers = table(content)
     assert name == "A-title-with-signs-weights-layer-1-head-2.csv"
     pieces = [token.removeprefix("##") for token in TOKENS]
-    assert header == ["query", *pieces] and rows == pieces
+    assert header == ["query", *pieces]
+    assert rows == pieces
     exact = weights(seen, 1, 2)
     assert np.abs(numbers - exact)[exact > 0.01].max() < 2e-5
     assert np.abs(numbers - exact).max() < 5e-4
@@ -84,7 +85,9 @@ def test_a_picture_is_a_png_of_the_view(opened, path):
     name, content = saved(opened(path), "#save-png")
     width, height = struct.unpack(">II", content[16:24])
     assert name == "A-title-with-signs-map-layer-1-head-2.png"
-    assert content.startswith(b"\x89PNG") and width > 600 and height > 300
+    assert content.startswith(b"\x89PNG")
+    assert width > 600
+    assert height > 300
 
 
 @pytest.mark.parametrize("view", ["map", "text", "lines", "curves", "receipt"])
@@ -92,7 +95,8 @@ def test_a_drawing_is_xml_that_holds_words_as_words(opened, hostile, view):
     name, content = saved(opened(hostile, f"#view={view}"), "#save-svg")
     root = ElementTree.fromstring(content)
     texts = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
-    assert root.tag == f"{SVG}svg" and name.endswith(".svg")
+    assert root.tag == f"{SVG}svg"
+    assert name.endswith(".svg")
     assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
         *("svg", "g", "rect", "polyline", "polygon", "path", "text", "image", "clipPath", "circle", "line"),
     }
@@ -110,8 +114,10 @@ def test_two_heads_are_saved_beside_one_another(opened, path):
     root = ElementTree.fromstring(content)
     inner = root.findall(f"{SVG}svg")
     texts = "".join(root.itertext())
-    assert len(inner) == 2 and float(inner[1].get("x")) > float(inner[0].get("width"))
-    assert "Layer 1, head 2" in texts and "Layer 0, head 0" in texts
+    assert len(inner) == 2
+    assert float(inner[1].get("x")) > float(inner[0].get("width"))
+    assert "Layer 1, head 2" in texts
+    assert "Layer 0, head 0" in texts
     assert name == "A-title-with-signs-map-layer-1-head-2-beside-layer-0-head-0.svg"
     identifiers = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(identifiers) == len(set(identifiers))

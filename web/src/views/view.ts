@@ -21,6 +21,6 @@ export interface View {
   /** Whether it makes sense for the head of this pane. */
   fits(store: Store, pane: Pane): boolean;
   Component: FunctionComponent<ViewProps>;
-  /** What stands in a saved picture; null while the weights are being decoded. */
+  /** What stands in a saved picture under the head's name; null while the weights are being decoded. */
   drawing(store: Store, pane: Pane): Drawing | null;
 }
