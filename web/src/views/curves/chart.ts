@@ -42,7 +42,7 @@ export interface Chart {
 
 const LEFT = 46;
 const TOP = 22;
-const RIGHT = 10;
+const RIGHT = 18;
 const BOTTOM = 34;
 const NAMES = 58;
 const SMALL = 11;

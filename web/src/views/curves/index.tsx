@@ -6,7 +6,7 @@ import type { Pane, Store } from "../../state/store";
 import type { View, ViewProps } from "../view";
 import { LayersChart } from "./layers_chart";
 import { LAYERS_HEIGHT, offered, overLayers, paintOverLayers, shownStatistic } from "./over_layers";
-import { curvesOf, overText, paintOverText, paintSelection, textHeight } from "./over_text";
+import { curvesOf, overText, paintOverText, paintSelection, paintTold, textHeight, toldOf } from "./over_text";
 import { logarithmic, statistic } from "./state";
 import { TextChart } from "./text_chart";
 
@@ -71,17 +71,18 @@ function drawing(store: Store, pane: Pane): Drawing | null {
   };
   const layers = overLayers(store, pane, above);
   const texts = [
-    overText(store, pane, "entropy", entropy, middle),
-    overText(store, pane, "received", received, below),
+    { text: overText(store, pane, "entropy", entropy, middle), told: toldOf(store, pane, "entropy", entropy) },
+    { text: overText(store, pane, "received", received, below), told: toldOf(store, pane, "received", received) },
   ];
   return {
     width: WIDTH,
     height: below.y + below.height,
     draw: (pen) => {
       paintOverLayers(pen, store, layers);
-      for (const text of texts) {
+      for (const { text, told } of texts) {
         paintOverText(pen, text);
         paintSelection(pen, store, text);
+        paintTold(pen, told, text);
       }
     },
   };

@@ -113,7 +113,13 @@ const paintDot = (pen: Pen, x: number, y: number, stroke: Stroke) =>
 function paintName(pen: Pen, { x, y }: Dot, { inner }: Chart, name: string, fill: string): void {
   const isRight = x < (inner.left + inner.right) / 2;
   const style = { size: 11, fill, bold: true, align: isRight ? "left" : "right" } as const;
-  pen.text(name, x + (isRight ? 8 : -8), Math.max(inner.top + 6, y - 7), style);
+  const [start, middle] = [x + (isRight ? 8 : -8), Math.max(inner.top + 6, y - 7)];
+  const width = pen.measure(name, style.size, true);
+  pen.rectangle(isRight ? start - 2 : start - width - 2, middle - 7, width + 4, 14, {
+    color: inks().back,
+    opacity: 0.8,
+  });
+  pen.text(name, start, middle, style);
 }
 
 /** The mean of each layer that has a number. */

@@ -3,7 +3,7 @@
 import { type Positions, type Range, visible } from "../../content/positions";
 import type { Choice } from "../../content/report";
 import { SERIES } from "../../drawing/colors";
-import { type Inks, inks } from "../../drawing/inks";
+import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import type { Pane, Selection, Store } from "../../state/store";
 import { along, positionsOf, type Statistic, type Stretch, stretchAt } from "./along";
@@ -89,6 +89,7 @@ function seen(store: Store, statistic: Statistic, head: Choice, stretches: Stret
 export function paintOverText(pen: Pen, { asked, chart: drawn, curves }: OverText): void {
   const ink = inks();
   paintAxes(pen, drawn, asked);
+  if (curves.length > 1) paintLetters(pen, drawn.inner, asked.upwards, curves);
   for (const { color, stretches } of curves) {
     const { bottom } = drawn.inner;
     const points = stretches.flatMap(({ from, to, value }): Point[] => [
@@ -102,34 +103,44 @@ export function paintOverText(pen: Pen, { asked, chart: drawn, curves }: OverTex
   }
 }
 
-/** Marks what is selected, and says its numbers. */
-export function paintSelection(pen: Pen, store: Store, shown: OverText): void {
-  const { statistic, positions, chart: drawn } = shown;
-  const range = sideOf(store.selection.value, statistic);
-  if (!range) return;
-  const unit = store.options.unit.value;
-  const { from, to } = positions.unitsOf(unit, range);
-  const { inner, right } = drawn;
-  const ink = inks();
-  const [left, width] = [right(from), Math.max(2, right(to) - right(from))];
-  pen.rectangle(left, inner.top, width, inner.bottom - inner.top, { color: ink.mark, opacity: 0.28 });
-  paintTold(pen, shown, `${visible(positions.name(unit, range))}`, { from, to }, ink);
+/** The letters of two heads that are compared, in the colours of their curves. */
+function paintLetters(pen: Pen, { left, top }: Chart["inner"], before: string, curves: readonly Curve[]): void {
+  const start = left + pen.measure(before, 11) + 14;
+  for (const [place, { color }] of curves.entries())
+    pen.text("AB"[place] ?? "", start + 14 * place, top - 13, { size: 11, fill: color ?? inks().soft, bold: true });
 }
 
-function paintTold(pen: Pen, { chart: drawn, curves }: OverText, name: string, units: Range, ink: Inks): void {
-  const { inner } = drawn;
+/** Marks what is selected. */
+export function paintSelection(pen: Pen, store: Store, { statistic, positions, chart: drawn }: OverText): void {
+  const range = sideOf(store.selection.value, statistic);
+  if (!range) return;
+  const { from, to } = positions.unitsOf(store.options.unit.value, range);
+  const { inner, right } = drawn;
+  const [left, width] = [right(from), Math.max(2, right(to) - right(from))];
+  pen.rectangle(left, inner.top, width, inner.bottom - inner.top, { color: inks().mark, opacity: 0.28 });
+}
+
+/** Says the numbers of what is selected. */
+export function paintTold(pen: Pen, told: string, { chart: { inner } }: OverText): void {
+  const width = 0.55 * (inner.right - inner.left);
+  pen.text(told, inner.right, inner.top - 13, {
+    ...{ size: 11, fill: inks().mark, bold: true, align: "right", width },
+  });
+}
+
+/** The numbers of what is selected, "" where nothing is. */
+export function toldOf(store: Store, pane: Pane, statistic: Statistic, curves: readonly Curve[]): string {
+  const range = sideOf(store.selection.value, statistic);
+  if (!range) return "";
+  const positions = positionsOf(store.report, statistic, pane.choice.value);
+  const unit = store.options.unit.value;
+  const units = positions.unitsOf(unit, range);
   const numbers = curves.map(({ stretches }) => {
     const part = stretches.filter(({ from, to }) => from < units.to && to > units.from);
     return part.reduce((sum, { value }) => sum + value, 0) / Math.max(1, part.length);
   });
-  const told = `${units.to - units.from > 1 ? "mean " : ""}${numbers.map(short).join(" and ")}`;
-  const style = { size: 11, fill: ink.mark, bold: true, align: "right" } as const;
-  const width = pen.measure(told, style.size, true);
-  pen.text(told, inner.right, inner.top - 13, style);
-  pen.text(name, inner.right - width - 8, inner.top - 13, {
-    ...style,
-    width: Math.max(10, (inner.right - inner.left) * 0.4 - width),
-  });
+  const mean = units.to - units.from > 1 ? "mean " : "";
+  return `${positions.name(unit, range)}: ${mean}${numbers.map(short).join(" and ")}`;
 }
 
 /** What of a selection a chart marks. */

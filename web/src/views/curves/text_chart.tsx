@@ -1,12 +1,13 @@
 /** A chart along the text, in which places can be pointed at and pinned. */
 
-import { useComputed } from "@preact/signals";
+import { type ReadonlySignal, useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { Drawn } from "../../drawing/drawn";
 import type { Pane, Selection, Store } from "../../state/store";
 import { pointing } from "../parts/pointing";
 import type { Statistic } from "./along";
 import {
+  type Curve,
   curvesOf,
   type OverText,
   overText,
@@ -15,6 +16,7 @@ import {
   selectionOf,
   sideOf,
   textHeight,
+  toldOf,
 } from "./over_text";
 
 const LABEL: Record<Statistic, string> = {
@@ -54,6 +56,22 @@ export function TextChart({ store, pane, statistic }: { store: Store; pane: Pane
         step: ([right]) => step(right),
         spans: true,
       })}
-    />
+    >
+      <Told store={store} pane={pane} statistic={statistic} curves={curves} />
+    </Drawn>
   );
 }
+
+interface ToldProps {
+  store: Store;
+  pane: Pane;
+  statistic: Statistic;
+  curves: ReadonlySignal<Curve[] | null>;
+}
+
+/** The numbers of what is selected; the status line of the page speaks of it already. */
+const Told = ({ store, pane, statistic, curves }: ToldProps) => (
+  <output class="told" aria-live="off" data-of={statistic}>
+    {toldOf(store, pane, statistic, curves.value ?? [])}
+  </output>
+);

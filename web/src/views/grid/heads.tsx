@@ -1,7 +1,7 @@
 /** The heads of one group: a drawing of what is seen of them, and a button over each. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Choice } from "../../content/report";
 import { Drawn } from "../../drawing/drawn";
 import type { Pen } from "../../drawing/pen";
@@ -93,11 +93,11 @@ function Buttons({ store, side, layout, scroller }: ButtonsProps) {
       )),
     [layout, group],
   );
-  useEffect(() => {
+  useLayoutEffect(() => {
     for (const button of root.current!.querySelectorAll<HTMLElement>("[data-mark]")) delete button.dataset.mark;
     for (const { letter, ...place } of marks) {
       const button = at(place);
-      if (button) button.dataset.mark = letter.trim() || "together";
+      if (button && letter) button.dataset.mark = letter.trim() || "together";
     }
     for (const button of root.current!.querySelectorAll("[aria-pressed=true], :not([aria-pressed])"))
       button.setAttribute("aria-pressed", "false");

@@ -23,7 +23,7 @@ function Receipt({ store, pane }: ViewProps) {
     <div class="receipts">
       {runs.map((run, place) => (
         <article key={place} class="receipt">
-          {store.report.runs.length > 1 && <h3>{run.title}</h3>}
+          {store.report.runs.length > 1 && <h3 class="run-title">{run.title}</h3>}
           <ul class="coverage">
             {run.coverage.map((line) => (
               <li class={line.startsWith("  ") ? "inner" : ""}>{line.trim()}</li>
