@@ -1,6 +1,7 @@
 """The text of a head on the page: what is shaded is the record's weights, whatever is chosen and however."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -305,3 +306,19 @@ def test_on_a_phone_nothing_is_cut_off_and_a_tap_pins(long, opened):
     assert view.bounding_box()["x"] + view.bounding_box()["width"] <= 360
     word(page, 12).tap()
     page.wait_for_selector("[data-unit='12'][data-mark=chosen]")
+
+
+def test_the_drawing_holds_the_text_and_its_shades(page, weights, tmp_path):
+    word(page, 3).click()
+    page.mouse.move(0, 0)
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    download.value.save_as(tmp_path / "a.svg")
+    elements = list(ElementTree.parse(tmp_path / "a.svg").iter())
+    texts = [re.sub("[\u2066-\u2069]", "", element.text) for element in elements if element.tag.endswith("text")]
+    assert texts[-len(WORDS) :] == WORDS
+    fills = [element.get("fill") for element in elements if element.tag.endswith("rect")]
+    shown = page.evaluate("[...document.querySelectorAll('.word')].map(word => word.style.background)")
+    assert [fill for fill in shown if fill] == [
+        fill.replace(" ", ", ") for fill in fills if fill.replace(" ", ", ") in shown
+    ]

@@ -24,7 +24,8 @@ export function Strip({ shade, isShaded, sight, jump }: StripProps) {
     () =>
       effect(() => {
         const now = shade.value;
-        const image = canvas.current!;
+        const image = canvas.current;
+        if (!image) return;
         image.height = 1;
         if (!now || !isShaded(now)) return;
         const rows = Math.min(ROWS, now.line.values.length);
@@ -38,8 +39,9 @@ export function Strip({ shade, isShaded, sight, jump }: StripProps) {
     () =>
       effect(() => {
         const { from, to } = sight.value;
-        frame.current!.style.top = `${100 * from}%`;
-        frame.current!.style.height = `${100 * (to - from)}%`;
+        if (!frame.current) return;
+        frame.current.style.top = `${100 * from}%`;
+        frame.current.style.height = `${100 * (to - from)}%`;
       }),
     [sight],
   );
