@@ -13,7 +13,7 @@ interface DrawnProps extends Omit<JSX.IntrinsicElements["canvas"], "height" | "w
   label: string;
   /** How high it is for a width, in pixels. */
   height: (width: number) => number;
-  /** Draws; signals that it reads make it draw again, at most once a frame. */
+  /** Draws; signals that it reads make it draw again, so that those which change together are set in a batch. */
   draw: (pen: Pen) => void;
   /** Is handed the canvas once it stands. */
   onCanvas?: (canvas: HTMLCanvasElement) => () => void;

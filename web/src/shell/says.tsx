@@ -13,11 +13,14 @@ export function Says({ stores, panes }: { stores: readonly Store[]; panes: reado
   const shown = useSignal({ stores, panes });
   if (shown.peek().panes !== panes) shown.value = { stores, panes };
   const lines = useComputed(() =>
-    shown.value.panes.map((pane, place) => told(shown.value.stores[place]!, pane)).filter(Boolean),
+    shown.value.panes
+      .map((pane, place) => ({ id: pane.id, text: told(shown.value.stores[place]!, pane) }))
+      .filter(({ text }) => text !== ""),
   );
   const announced = useSignal("");
   useSignalEffect(() => {
-    const text = lines.value.join(" · ");
+    const isOne = shown.value.panes.length === 1;
+    const text = lines.value.map((line) => (isOne ? line.text : `${line.id}: ${line.text}`)).join("; ");
     const waiting = setTimeout(() => {
       announced.value = text;
     }, AT_REST);
@@ -25,10 +28,12 @@ export function Says({ stores, panes }: { stores: readonly Store[]; panes: reado
   });
   return (
     <footer id="status">
-      <div id="says" aria-hidden="true">
+      <div id="says" aria-hidden="true" data-panes={panes.length}>
         {lines.value.length === 0 && <p class="soft">Point at a word or at a weight; a click pins it.</p>}
-        {lines.value.map((line) => (
-          <p key={line}>{line}</p>
+        {lines.value.map(({ id, text }) => (
+          <p key={id} data-of={id}>
+            {text}
+          </p>
         ))}
       </div>
       {(store.pinned.value ?? store.apart.pinned.value) && (
