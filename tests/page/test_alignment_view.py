@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import regard
+from tests.models import FAMILIES
 
 SOURCE = ["der", "kleine", "Hund", "läuft", "schnell", ".", "</s>"]
 TARGET = ["<s>", "the", "small", "dog", "runs", "fast", "."]
@@ -89,6 +90,22 @@ def test_words_and_their_strongest_are_listed(opened, saved, weights):
     assert listed(page) == " ".join(f"{source}-{target}" for source, target in sorted((s, t) for t, s in enough))
 
 
+@pytest.mark.parametrize("name", ["t5 single", "bart single"])
+def test_pairs_are_those_of_the_models_own_weights(tmp_path, opened, name):
+    family = FAMILIES[name]
+    inputs = family.inputs()
+    with torch.no_grad():
+        eager = family.build("eager")(**inputs, output_attentions=True)
+        with regard.watch(model := family.build("sdpa")) as seen:
+            model(**inputs)
+    sources, targets = (range(inputs[each].shape[1]) for each in ("input_ids", "decoder_input_ids"))
+    words = [f"wort{place}" for place in sources], [f"word{place}" for place in targets]
+    path = regard.report(seen, words[0], target=words[1]).save(tmp_path / "a.html")
+    page = opened(path, "#view=alignment&head=0.2.0.1")
+    expected = pairs_of(eager.cross_attentions[0][0, 1].double(), list(sources), list(targets))
+    assert listed(page) == expected
+
+
 def test_pairs_are_copied(opened, saved):
     page = opened(saved, "#view=alignment")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -108,7 +125,8 @@ def test_a_target_word_says_its_sources_and_the_other_way_round(opened, saved, w
     best = weights[0, :, 0].argmax()
     assert said(page).startswith(f"Who attends to der: {TARGET[best]} {100 * weights[0, best, 0]:.1f} %")
     page.keyboard.press("Escape")
-    assert "dog" not in said(page) and "der" not in said(page)
+    assert "dog" not in said(page)
+    assert "der" not in said(page)
 
 
 def test_the_small_matrix_holds_every_weight(opened, saved, weights):
@@ -175,7 +193,9 @@ def test_any_words_are_drawn_and_saved(tmp_path, opened):
     with page.expect_download() as download:
         page.click("#save-svg")
     drawn = download.value.path().read_text(encoding="utf-8")
-    assert drawn.count("&lt;/script&gt;&lt;b&gt;x") >= 2 and "U+200B" in drawn and "<b>" not in drawn
+    assert drawn.count("&lt;/script&gt;&lt;b&gt;x") >= 2
+    assert "U+200B" in drawn
+    assert "<b>" not in drawn
 
 
 def test_a_difference_has_no_pairs(opened, saved):

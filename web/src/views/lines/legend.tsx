@@ -8,6 +8,7 @@ import { type Colored, choicesOf, MOST_HEADS } from "./heads";
 /** The legend, and a way to add a head. */
 export function Legend({ store, pane }: { store: Store; pane: Pane }) {
   const choices = choicesOf(store, pane);
+  const heads = pane.group.value.layers.reduce((sum, layer) => sum + layer.heads.length, 0);
   return (
     <div class="lines-legend">
       <ul aria-label="Heads">
@@ -28,7 +29,7 @@ export function Legend({ store, pane }: { store: Store; pane: Pane }) {
           </li>
         ))}
       </ul>
-      {choices.length < MOST_HEADS && <Adding store={store} pane={pane} choices={choices} />}
+      {choices.length < Math.min(MOST_HEADS, heads) && <Adding store={store} pane={pane} choices={choices} />}
     </div>
   );
 }

@@ -68,7 +68,8 @@ export function Outside({ store, pane, height }: OutsideProps) {
           <bdi>{label}</bdi> {percent(weight, reading?.signed)}
         </button>
       ))}
-      {found.length === 0 && "Pin a word to see where its links lead."}
+      {found.length === 0 &&
+        (side === null ? "Pin a word to see where its links lead." : "None of its links is out of sight.")}
     </p>
   );
 }
@@ -87,7 +88,8 @@ function strongestIn(reading: Reading): readonly Link[] {
       weight: max[place]!,
     }));
   const links = reading.links();
-  const found = links.length > 0 ? links.slice(0, NAMED) : cells();
+  const all = links.length > 0 ? links.slice(0, NAMED) : cells();
+  const found = all.filter(({ weight }) => Math.abs(weight) >= LEAST);
   strongest.set(reading, found);
   return found;
 }
