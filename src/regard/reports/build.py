@@ -148,9 +148,10 @@ def build_sections(
 
 
 def queries_of(axis: Axis, pin: int | str) -> list[int]:
-    """Return the positions that a number (from the end if it is negative) or a word means, if it means any."""
+    """Return the positions that a number (from the end if it is negative) means, or a word where it stands first."""
     if isinstance(pin, str):
-        return axis.positions(pin) if pin in axis.words else []
+        number = axis.words.index(pin) if pin in axis.words else None
+        return [place for place, group in enumerate(axis.groups) if group == number]
     count = len(axis.groups)
     return [pin % count] if -count <= pin < count else []
 

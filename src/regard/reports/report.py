@@ -19,6 +19,7 @@ from regard.watch.faithfulness.result import Faithfulness
 from regard.watch.positions import whole
 from regard.watch.record import Record
 
+MOST_PINS = 256
 # How many letters stand in a line on top of a picture.
 _LINE = 120
 # Pages of more bytes are not shown within a notebook, which would hold each twice.
@@ -137,8 +138,9 @@ def report(
         item: which batch item to show.
         layer: the layer to show first; default: that of the head most worth reading.
         head: the head to show first, likewise.
-        pins: queries, by position or word, whose exact rows stand on the page of a text that is too long for every
-            weight. Default: the last one and that of the strongest weight, where there is room.
+        pins: queries, by position or by word (where it stands first), whose exact rows stand on the page of a text
+            that is too long for every weight; at most 256. Beside them, where there is room, stand the rows of the
+            last query and of that of the strongest weight.
 
     Raises:
         ReportError: nothing was seen, tokens and sites do not fit together, or a pin is no query.
@@ -159,6 +161,8 @@ def _pins(
     pins = tuple(
         pin if isinstance(pin, str) else whole("pins", pin, "a query", error=ReportError) for pin in several
     )
+    if len(pins) > MOST_PINS:
+        raise ReportError(f"pins: expected at most {MOST_PINS} queries; got {len(pins):,}")
     for pin in pins:
         if not any(queries_of(section.queries, pin) for section in sections):
             longest = max(len(section.queries.groups) for section in sections)

@@ -31,11 +31,22 @@ class Maps:
     links: list[Strongest]
 
 
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Rows of weights as two compressed planes; the lower one is of weights whose upper byte is at least `fine`."""
+
+    rows: int
+    columns: int
+    upper: bytes
+    lower: bytes
+    fine: int
+
+
 def maps_of(site: Site, item: int, budget: Budget, arrays: Arrays) -> Maps:
     """Return what the page shows of a batch item at a site."""
     if site.kept is not None and budget.full:
         weights = rows(site, item, range(site.sizes.queries))
-        heads = [_head(full(each, *packed(each, codes.FINE), codes.FINE, arrays)) for each in weights]
+        heads = [_head(full(packed(each, codes.FINE), arrays)) for each in weights]
         return Maps(heads, codes.thumbnails(weights, _THUMBNAIL), [])
     seen = celled(site, item, None if site.kept is None else budget.cells)
     links = [] if site.kept is None else strongest(site, item, seen, budget.links)
@@ -45,21 +56,21 @@ def maps_of(site: Site, item: int, budget: Budget, arrays: Arrays) -> Maps:
     return Maps(heads, codes.thumbnails(seen.largest, _THUMBNAIL), links)
 
 
-def packed(weights: Tensor, fine: int) -> tuple[bytes, bytes]:
-    """Return the two compressed planes of some rows of weights."""
+def packed(weights: Tensor, fine: int) -> Packed:
+    """Return some rows of weights (queries, keys) as they stand on the page."""
     upper, lower = codes.planes(weights, fine)
-    return pack(upper), pack(lower)
+    return Packed(weights.shape[0], weights.shape[1], pack(upper), pack(lower), fine)
 
 
-def full(weights: Tensor, upper: bytes, lower: bytes, fine: int, arrays: Arrays) -> dict[str, Any]:
-    """Return rows of weights (queries, keys) whose planes are packed."""
+def full(weights: Packed, arrays: Arrays) -> dict[str, Any]:
+    """Return rows of weights, their planes put among the arrays."""
     return {
         "form": "full",
-        "rows": weights.shape[0],
-        "columns": weights.shape[1],
-        "high": arrays.add_packed(upper),
-        "low": arrays.add_packed(lower),
-        "fine": fine,
+        "rows": weights.rows,
+        "columns": weights.columns,
+        "high": arrays.add_packed(weights.upper),
+        "low": arrays.add_packed(weights.lower),
+        "fine": weights.fine,
     }
 
 

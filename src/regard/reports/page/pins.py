@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from regard.reports.build import Section, queries_of
 from regard.reports.page.arrays import Arrays
 from regard.reports.page.budget import PAGE
-from regard.reports.page.maps import Maps, full, packed
+from regard.reports.page.maps import Maps, Packed, full, packed
 from regard.reports.page.weights import rows
 from regard.watch.site import Site
 
@@ -58,22 +56,17 @@ def pinned(section: Section, maps: Sequence[Maps], pins: Sequence[int | str]) ->
 
 def add_rows(sites: Sequence[Pinned], arrays: Arrays) -> None:
     """Put the rows of as many queries as there is room for into the index; those asked for in any case."""
-    most = max((len(each.offered) for each in sites), default=0)
-    for offers in range(most, -1, -1):
+    for offers in range(max((len(each.offered) for each in sites), default=0), -1, -1):
         found = [_packed_rows(each, offers) for each in sites]
-        size = sum(len(plane) for heads in found for _, planes in heads for plane in planes)
+        size = sum(len(head.upper) + len(head.lower) for heads in found for head in heads)
         if not offers or arrays.size + size <= PAGE:
-            for each, heads in zip(sites, found, strict=True):
-                _put(each, each.queries(offers), heads, arrays)
-            return
+            break
+    for each, heads in zip(sites, found, strict=True):
+        for head, weights in zip(each.heads, heads, strict=bool(heads)):
+            head["rows"] = {"queries": each.queries(offers), "weights": full(weights, arrays)}
 
 
-def _packed_rows(each: Pinned, offers: int) -> list[tuple[Tensor, tuple[bytes, bytes]]]:
+def _packed_rows(each: Pinned, offers: int) -> list[Packed]:
+    """Return the rows of each head; none where there are no queries."""
     queries = each.queries(offers)
-    weights = rows(each.site, each.item, queries) if queries else ()
-    return [(head, packed(head, FINE)) for head in weights]
-
-
-def _put(each: Pinned, queries: list[int], found: list[tuple[Tensor, tuple[bytes, bytes]]], arrays: Arrays) -> None:
-    for head, (weights, planes) in zip(each.heads, found, strict=False):
-        head["rows"] = {"queries": queries, "weights": full(weights, *planes, FINE, arrays)}
+    return [packed(head, FINE) for head in rows(each.site, each.item, queries)] if queries else []
