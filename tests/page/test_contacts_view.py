@@ -54,13 +54,13 @@ def canvas_of(page):
     return page.locator(".contacts-view canvas").first
 
 
-def place(page, row, column, count=LENGTH):
+def places(page, pairs, count=LENGTH):
     side = min(640, canvas_of(page).bounding_box()["width"] - MARGIN - 10)
-    return MARGIN + (column + 0.5) * side / count, MARGIN + (row + 0.5) * side / count
+    return [(MARGIN + (column + 0.5) * side / count, MARGIN + (row + 0.5) * side / count) for row, column in pairs]
 
 
 def point(page, row, column, count=LENGTH):
-    x, y = place(page, row, column, count)
+    ((x, y),) = places(page, [(row, column)], count)
     canvas_of(page).hover(position={"x": x, "y": y})
     page.wait_for_selector(".pair:has-text('averaged')")
 
@@ -68,14 +68,14 @@ def point(page, row, column, count=LENGTH):
 def test_the_upper_triangle_shows_scores_of_both_directions(opened, page_of, scores):
     page = opened(page_of, PLAIN)
     upper = list(zip(*np.triu_indices(LENGTH, 1), strict=True))
-    colors = pixels(canvas_of(page), [place(page, *pair) for pair in upper])
+    colors = pixels(canvas_of(page), places(page, upper))
     assert ordered_alike(colors, [scores[pair] for pair in upper])
 
 
 def test_the_lower_triangle_shows_known_contacts(opened, page_of, contacts):
     page = opened(page_of, PLAIN)
     lower = [(row, column) for row in range(LENGTH) for column in range(max(0, row - APART + 1), row)]
-    colors = pixels(canvas_of(page), [place(page, *pair) for pair in lower])
+    colors = pixels(canvas_of(page), places(page, lower))
     for pair, color in zip(lower, colors, strict=True):
         assert (color != [255, 255, 255]) == contacts[pair]
 
@@ -85,9 +85,7 @@ def test_strong_pairs_are_told_right_from_wrong(opened, page_of, scores, contact
     rows, columns = np.triu_indices(LENGTH, APART)
     first = np.argsort(-scores[rows, columns])[:LENGTH]
     pairs = [(int(columns[pair]), int(rows[pair])) for pair in first]
-    for pair, (red, _, blue) in zip(
-        pairs, pixels(canvas_of(page), [place(page, *pair) for pair in pairs]), strict=True
-    ):
+    for pair, (red, _, blue) in zip(pairs, pixels(canvas_of(page), places(page, pairs)), strict=True):
         assert (blue > red) == contacts[pair]
 
 
@@ -172,3 +170,12 @@ def test_other_positions_have_no_contacts(opened, tmp_path):
     report = regard.report(seen_among(5), list("abcde"))
     page = opened(report.save(tmp_path / "plain.html"), "#view=contacts")
     assert page.locator("#tab-contacts, #tab-image, #tab-time").count() == 0
+
+
+def test_the_saved_picture_holds_map_numbers_and_precision(opened, page_of):
+    page = opened(page_of, PLAIN)
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    drawn = download.value.path().read_text(encoding="utf-8")
+    assert page.text_content(".precision") in drawn
+    assert "<image" in drawn

@@ -1,5 +1,7 @@
 """The image view: a picture shows the weights on its patches, words beside it theirs; both are pointed at."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import torch
@@ -184,3 +186,14 @@ def test_a_vision_transformer_opens_with_its_picture(opened, tmp_path, picture):
     page = opened(regard.report(seen, axis).save(tmp_path / "vit.html"), "#view=image&head=0.0.1.2&queries=0-1")
     row = seen.sites[1].weights()[0, 2, 0]
     assert percents(page.text_content(".totals"))[0] == pytest.approx(100 * row[1:].sum().item(), abs=0.06)
+
+
+def test_the_saved_picture_holds_picture_weights_and_words(opened, page_of):
+    page = opened(page_of, PLAIN)
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    drawn = download.value.path().read_text(encoding="utf-8")
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert drawn.count("data:image/png") >= 2
+    assert "שלום" in drawn
+    assert page.text_content(".totals") in drawn

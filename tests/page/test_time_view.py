@@ -54,8 +54,9 @@ def point(page, frame, y=20):
 
 def strip(page, rows):
     """Return the colours of the strip, which lies above the ticks and a path of so many rows."""
-    y = canvas_of(page).bounding_box()["height"] - 4 - rows * ROW - 44
-    return pixels(canvas_of(page), [(x_of(page, frame), y) for frame in range(FRAMES)])
+    box = canvas_of(page).bounding_box()
+    y, wide = box["height"] - 4 - rows * ROW - 44, box["width"] - LEFT - RIGHT
+    return pixels(canvas_of(page), [(LEFT + (frame + 0.5) / FRAMES * wide, y) for frame in range(FRAMES)])
 
 
 def test_the_spectrogram_has_low_frequencies_below(opened, page_of):
@@ -164,3 +165,13 @@ def test_a_long_sound_in_cells_opens_on_a_phone(opened, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     canvas_of(page).hover(position={"x": 200, "y": 20})
     page.wait_for_selector("#says:has-text('attends to: about')")
+
+
+def test_the_saved_picture_holds_spectrogram_and_path(opened, page_of):
+    page = opened(page_of, PLAIN)
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    drawn = download.value.path().read_text(encoding="utf-8")
+    assert "8 kHz" in drawn
+    assert drawn.count("<image") == 3  # the spectrogram, the strip and the colours' bar
+    assert drawn.count("שלום") == 2  # on the path and as a chip
