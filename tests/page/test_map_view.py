@@ -376,3 +376,8 @@ def test_a_saved_map_has_names_title_and_legend(shown, short):
         page.click("#save-svg")
     drawn = download.value.path().read_text(encoding="utf-8")
     assert [name for name in [*WORDS, "ayer 0, head 0", "100 %", "<image"] if name not in drawn] == []
+
+
+def test_without_keys_a_sentence_says_so(opened, tmp_path):
+    path = regard.report(seen_of(normal(1, 1, 3, 4), normal(1, 1, 0, 4))).save(tmp_path / "empty.html")
+    assert "nothing to draw" in opened(path, "#view=map").inner_text("#view")

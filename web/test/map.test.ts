@@ -2,7 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import { Positions } from "../src/content/positions";
+import type { Segment } from "../src/content/schema";
 import { shading } from "../src/drawing/colors";
+import { boundaries } from "../src/views/map/base";
 import { layoutOf } from "../src/views/map/layout";
 import { ticks, weightAt } from "../src/views/map/legend";
 import { joins, type Level, Pyramid } from "../src/views/map/pyramid";
@@ -220,5 +222,36 @@ describe("the layout", () => {
       expect(height).toBeLessThanOrEqual(600);
       expect(Math.min(plotWidth, plotHeight, top)).toBeGreaterThan(0);
     }
+  });
+});
+
+describe("boundaries", () => {
+  const words = (separators: number[], segments: Segment[]) =>
+    new Positions(
+      ["a", "bc", "d", "e"],
+      ["a", "b", "c", "d", "e"],
+      Uint32Array.of(0, 1, 1, 2, 3),
+      new Set(),
+      separators,
+      segments,
+    );
+
+  it("stand after what separates texts, and not at the ends of the map", () => {
+    const positions = words([2, 4], []);
+    expect(boundaries("tokens", { positions, count: 5 })).toEqual([3]);
+    expect(boundaries("words", { positions, count: 4 })).toEqual([2]);
+  });
+
+  it("stand before and after pictures and sounds", () => {
+    const picture: Segment = {
+      kind: "image",
+      start: 1,
+      stop: 3,
+      rows: 1,
+      columns: 2,
+      picture: null,
+      type: "image/png",
+    };
+    expect(boundaries("tokens", { positions: words([], [picture]), count: 5 })).toEqual([1, 3]);
   });
 });

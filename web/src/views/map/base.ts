@@ -1,6 +1,6 @@
 /** Draws a map: the weights, where texts begin, and the legend. */
 
-import type { Range } from "../../content/positions";
+import type { Unit } from "../../content/positions";
 import { type Inks, inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import { drawLegend } from "./legend";
@@ -15,7 +15,7 @@ const BETWEEN_BOUNDARIES = 6;
 /** What the legend leaves free for the buttons. */
 const BUTTONS = 130;
 /** The least size of a single weight. */
-export const DOT = 4;
+const DOT = 4;
 
 /** Draws all that stays as it is while the reader points. */
 export function drawMap(pen: Pen, sight: Sight): void {
@@ -27,7 +27,7 @@ export function drawMap(pen: Pen, sight: Sight): void {
   pen.inside(left, top, plotWidth, plotHeight, () => {
     drawGaps(pen, ink, sight, sides);
     drawLinks(pen, ink, sight, sides);
-    for (const side of sides) drawBoundaries(pen, ink, sight, side);
+    for (const side of sides) drawBoundaries(pen, ink, sight, sides, side);
   });
   pen.rectangle(left, top, plotWidth, plotHeight, null, { color: ink.line, width: 1 });
   drawExactMarks(pen, ink, sight, sides[0]);
@@ -113,40 +113,31 @@ export function dot(side: Side, unit: number): { start: number; length: number }
 }
 
 /** Where texts, pictures and sounds begin: before and after each segment, and after what separates texts. */
-export function boundaries({ unit }: Sight, { positions, count }: Side): number[] {
+export function boundaries(unit: Unit, { positions, count }: Pick<Side, "positions" | "count">): number[] {
   const ends = [...positions.separators].map((token) => token + 1);
   const tokens = [...ends, ...positions.segments.flatMap(({ start, stop }) => [start, stop])];
   const units = tokens.filter((token) => token < positions.tokens).map((token) => positions.unitOf(unit, token));
   return [...new Set(units)].filter((edge) => edge > 0 && edge < count);
 }
 
-function drawBoundaries(pen: Pen, ink: Inks, sight: Sight, side: Side): void {
-  const { layout } = sight;
-  const edges = boundaries(sight, side).filter((edge) => seen(side, { from: edge - 1, to: edge + 1 }) !== null);
+function drawBoundaries(pen: Pen, ink: Inks, sight: Sight, sides: readonly [Side, Side], side: Side): void {
+  const edges = boundaries(sight.unit, side).filter(
+    (edge) => seen(side, { from: edge - 1, to: edge + 1 }) !== null,
+  );
   if (edges.length * BETWEEN_BOUNDARIES > side.pixels) return;
   for (const edge of edges) {
-    const pixel = pixelOf(side, edge);
-    const [x, y] = [layout.left + layout.plotWidth, layout.top + layout.plotHeight];
-    const points: Point[] =
-      side.name === "queries"
-        ? [
-            [layout.left, pixel],
-            [x, pixel],
-          ]
-        : [
-            [pixel, layout.top],
-            [pixel, y],
-          ];
-    pen.line(points, { color: ink.back, width: 3, opacity: 0.6 });
-    pen.line(points, { color: ink.text, width: 1 });
+    for (const stroke of [
+      { color: ink.back, width: 3 },
+      { color: ink.text, width: 1 },
+    ])
+      across(pen, sides, side, pixelOf(side, edge), stroke);
   }
 }
 
 /** Marks the queries of which every weight is known. */
 function drawExactMarks(pen: Pen, ink: Inks, sight: Sight, side: Side): void {
   for (const query of exactQueries(sight)) {
-    const range: Range = { from: query, to: query + 1 };
-    const place = seen(side, range);
+    const place = seen(side, { from: query, to: query + 1 });
     if (place)
       pen.rectangle(sight.layout.left - 5, place.start, 3, Math.max(2, place.length - 1), { color: ink.soft });
   }
