@@ -89,7 +89,7 @@ export function paintAxes(pen: Pen, chart: Chart, asked: Asked): void {
     pen.line(points, { color: ink.line, width: 1 });
     pen.text(short(tick), inner.left - 6, y, { ...style, align: "right" });
   }
-  pen.text(asked.upwards, inner.left, inner.top - 13, {
+  pen.text(asked.upwards, inner.left, inner.top - 14, {
     ...style,
     fill: ink.text,
     width: inner.right - inner.left,

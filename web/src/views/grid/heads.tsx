@@ -20,8 +20,9 @@ export function Heads({ store, side }: { store: Store; side: Side }) {
   const scroller = useRef<HTMLDivElement>(null);
   const room = useSignal(0);
   const seen = useSignal({ x: 0, y: 0, height: 0 });
-  const layout = useComputed(() => laidOut(store, side, room.value));
-  const thumbnails = useComputed(() => thumbnailsOf(store, side));
+  const group = useComputed(() => store.report.group(chosenOf(store, side)));
+  const layout = useComputed(() => laidOut(store, group.value, room.value));
+  const thumbnails = useComputed(() => thumbnailsOf(store, group.value));
   const draw = (pen: Pen) => {
     const { x, y } = seen.value;
     if (thumbnails.value === null) return;
@@ -41,7 +42,7 @@ export function Heads({ store, side }: { store: Store; side: Side }) {
     return () => observer.disconnect();
   }, []);
   const { fullWidth, fullHeight } = layout.value;
-  const { run, group } = chosenOf(store, side);
+  const chosen = chosenOf(store, side);
   return (
     <div class="heads-scroll" ref={scroller} data-side={side} onScroll={look}>
       <div class="heads-sheet" style={{ width: `${fullWidth}px`, height: `${fullHeight}px` }}>
@@ -54,7 +55,13 @@ export function Heads({ store, side }: { store: Store; side: Side }) {
           />
         </div>
         {room.value > 0 && (
-          <Buttons store={store} side={side} layout={layout.value} key={`${run}.${group}`} scroller={scroller} />
+          <Buttons
+            store={store}
+            side={side}
+            layout={layout.value}
+            key={`${chosen.run}.${chosen.group}`}
+            scroller={scroller}
+          />
         )}
       </div>
     </div>

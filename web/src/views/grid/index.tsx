@@ -39,8 +39,9 @@ function titleOf(store: Store, side: "a" | "b"): string {
 }
 
 function drawing(store: Store): Drawing | null {
-  const layout = laidOut(store, "a", WIDTH);
-  const thumbnails = thumbnailsOf(store, "a");
+  const group = store.report.group(store.choice.value);
+  const layout = laidOut(store, group, WIDTH);
+  const thumbnails = thumbnailsOf(store, group);
   if (thumbnails === null) return null;
   const area = { x: 0, y: 0, width: layout.fullWidth, height: layout.fullHeight };
   const picture = pictureOf(store, "a", layout, thumbnails);

@@ -12,9 +12,8 @@ import { largestWeight, Thumbnails, thumbnailCodes } from "./thumbnails";
 /** The statistic of an option, "" where the group has none of this name. */
 const known = (group: Group, name: string) => (group.facts.includes(name) ? name : "");
 
-/** Where the heads of a side stand. */
-export function laidOut(store: Store, side: Side, room: number): Layout {
-  const group = store.report.group(chosenOf(store, side));
+/** Where the heads of a group stand. */
+export function laidOut(store: Store, group: Group, room: number): Layout {
   const sort = known(group, store.options.sort.value);
   return layoutOf(sort === "" ? placesOf(group) : sortedPlaces(group, sort), sort !== "", room);
 }
@@ -25,9 +24,8 @@ export function statisticShading(store: Store): Shading {
   return shading(palette.value, "linear", largestStatistic(groupsOf(store), colour.value), false);
 }
 
-/** The thumbnails of a side in the colours that are chosen; null while they are read. */
-export function thumbnailsOf(store: Store, side: Side): Thumbnails | null {
-  const group = store.report.group(chosenOf(store, side));
+/** The thumbnails of a group in the colours that are chosen; null while they are read. */
+export function thumbnailsOf(store: Store, group: Group): Thumbnails | null {
   const codes = thumbnailCodes(group);
   const { palette, scale, reach } = store.options;
   if (codes === null) return null;
