@@ -40,8 +40,7 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
   const unit = store.options.unit.value;
   const name = `text-${pane.id}-${side}`;
   const standing = useMemo(() => new Standing(positions, unit, name), [positions, unit, name]);
-  const isHere = useMemo(() => (place: Place) => isOne || place.side === side, [isOne, side]);
-  const isShaded = useMemo(() => (shade: Shade) => isOne || shade.side === side, [isOne, side]);
+  const isHere = useMemo(() => (on: Place | Shade) => isOne || on.side === side, [isOne, side]);
 
   const blocks = useWindow(box, standing.blocks, () => {
     const share = (offset: number) => {
@@ -56,7 +55,7 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
     const units = (place: Place | null) => unitsIn(place, side, isOne, positions, unit);
     const [shade, met, sought] = [shown.shade.value, shown.met.value, found.value];
     if (!frame.current) return;
-    paint(frame.current, shade && isShaded(shade) ? shade : null, {
+    paint(frame.current, shade && isHere(shade) ? shade : null, {
       chosen: units(shade?.chosen ?? null),
       met: units(met),
       found: units(sought),
@@ -78,8 +77,8 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
       chosenOf(store.pinned.value, directionOf(store.pinned.value, store.options.direction.value));
     const follow = (place: () => Place | null) => () => {
       const now = place();
-      const token = now && isHere(now) ? now.tokens.from : null;
-      if (token !== null && !isInSight(box.current!, standing.element(token))) go(token);
+      const token = now && isHere(now) ? now.tokens.from : positions.tokens;
+      if (token < positions.tokens && !isInSight(box.current!, standing.element(token))) go(token);
     };
     const acts = actsOn(store, side, isOne);
     const stops = [
@@ -120,12 +119,7 @@ export function Sheet({ store, pane, side, isOne, shown, found, label }: SheetPr
         </div>
       </div>
       {overflows.value && (
-        <Strip
-          shade={shown.shade}
-          isShaded={isShaded}
-          sight={sight}
-          jump={(share) => go(standing.tokenAt(share))}
-        />
+        <Strip shade={shown.shade} isShaded={isHere} sight={sight} jump={(share) => go(standing.tokenAt(share))} />
       )}
     </div>
   );
