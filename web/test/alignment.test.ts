@@ -5,7 +5,7 @@ import { FullReading } from "../src/content/full_reading";
 import { Positions } from "../src/content/positions";
 import { boxAt, laid, stepped } from "../src/views/alignment/layout";
 import { aligned, pharaoh } from "../src/views/alignment/pairs";
-import { hasPair, pairOf, sentencesOf, stretches, type Text } from "../src/views/alignment/texts";
+import { hasPair, pairOf, part, sentencesOf, stretches, type Text } from "../src/views/alignment/texts";
 
 function words(text: string): Positions {
   const labels = text.split(" ");
@@ -44,6 +44,15 @@ describe("two stretches of one sequence", () => {
     expect(second.target.units).toEqual(first.source.units);
     expect(second.source.units).toEqual(first.target.units);
     expect(second.target.side).toBe("queries");
+  });
+});
+
+describe("a part of a text", () => {
+  it("ends with the text, and is its beginning where there is no such part", () => {
+    const text = whole(words("one two three four five"));
+    expect(part(text, 2, 2).units).toEqual({ from: 2, to: 4 });
+    expect(part(text, 4, 2).units).toEqual({ from: 4, to: 5 });
+    expect(part(text, 600, 2).units).toEqual({ from: 0, to: 2 });
   });
 });
 

@@ -57,10 +57,11 @@ export function pairOf({ kind, queries, keys }: Sides, unit: Unit, swapped: bool
   };
 }
 
-/** A part of a text. */
+/** A part of a text; its beginning where it has no such part. */
 export const part = (text: Text, from: number, count: number): Text => {
-  const start = Math.min(text.units.from + from, text.units.to);
-  return { ...text, units: { from: start, to: Math.min(start + count, text.units.to) } };
+  const { units } = text;
+  const start = units.from + from < units.to ? units.from + from : units.from;
+  return { ...text, units: { from: start, to: Math.min(start + count, units.to) } };
 };
 
 const ENDS = /[.!?。！？…؟।]["'”’»)\]]*$/u;

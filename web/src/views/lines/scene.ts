@@ -78,7 +78,7 @@ export function sceneOf(store: Store, pane: Pane, pen: Pen, place: "screen" | "f
   const column = (positions: Positions, side: Side): Column => {
     const size = Math.min(most, Math.max(56, Math.ceil(labels(positions))));
     const count = positions.count(unit);
-    const scrolled = whole ? 0 : Math.min(scrolledOf(pane)[side].value, count * ROW);
+    const scrolled = whole ? 0 : Math.min(scrolledOf(pane)[side].value, Math.max(0, count * ROW - (height - TOP)));
     const own =
       side === "queries"
         ? { left: EDGE, right: size - GAP, inner: size }
