@@ -112,11 +112,15 @@ export class Store {
     this.comparison.value = report.runs.length > 1 ? "beside" : "off";
     const a = this.pane("a", this.choice);
     const b = this.pane("b", this.other);
+    const difference = computed(() => subtracted(a.reading.value, b.reading.value));
+    const isOdd = () => a.reading.value && b.reading.value && !difference.value;
     const both: Pane = {
       ...a,
-      reading: computed(() => subtracted(a.reading.value, b.reading.value)),
+      reading: difference,
       title: computed(() => this.differenceTitle(a.choice.value, b.choice.value)),
-      wrong: computed(() => a.wrong.value || b.wrong.value),
+      wrong: computed(
+        () => a.wrong.value || b.wrong.value || (isOdd() ? "The cells of these heads hold different words." : ""),
+      ),
       waiting: computed(() => a.waiting.value || b.waiting.value),
     };
     const panes = { off: [a], beside: [a, b], difference: [both] };
@@ -182,12 +186,7 @@ export class Store {
     this.together.value = others.length < before.length ? others : [...others, choice];
   }
 
-  /** The weights of a head as the options ask for them, decoded in the background while somebody reads them. */
-  readingOf(choice: ReadonlySignal<Choice>): ReadonlySignal<Reading | null> {
-    const readings = this.readingsOf(computed(() => [choice.value]));
-    return computed(() => readings.value?.[0] ?? null);
-  }
-
+  /** The weights of heads, decoded in the background while somebody reads them; null until all are. */
   private readingsOf(choices: ReadonlySignal<readonly Choice[]>): ReadonlySignal<readonly Reading[] | null> {
     const { shown, waiting } = followed(this.report, choices);
     const readings = this.readings(shown);
