@@ -47,9 +47,7 @@ export function followGestures(canvas: HTMLCanvasElement, field: Field): () => v
   canvas.addEventListener("touchmove", scroll, { capture: true });
   const behavior = zoom<HTMLCanvasElement, unknown>()
     .duration(matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 200)
-    .filter((event: MouseEvent) =>
-      event instanceof WheelEvent ? takesWheel(event, field) : event.button <= 0 || !event.button,
-    )
+    .filter((event: MouseEvent) => (event instanceof WheelEvent ? takesWheel(event, field) : !event.button))
     .on("zoom", ({ transform }: D3ZoomEvent<HTMLCanvasElement, unknown>) => {
       const factor = transform.k / before.k;
       move(field, factor, { x: transform.x - before.x * factor, y: transform.y - before.y * factor });
