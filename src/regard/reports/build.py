@@ -148,7 +148,7 @@ def build_sections(
 
 
 def queries_of(axis: Axis, pin: int | str) -> list[int]:
-    """Return the positions that a number (from the end if it is negative) means, or a word where it first stands."""
+    """Return the positions that a number (from the end if it is negative) means, or a word where it is first."""
     if isinstance(pin, str):
         number = axis.words.index(pin) if pin in axis.words else None
         return [place for place, group in enumerate(axis.groups) if group == number]
