@@ -9,7 +9,8 @@ import {
 } from "d3-scale-chromatic";
 import type { Palette, Scale } from "../state/store";
 
-type Color = readonly [red: number, green: number, blue: number];
+/** Red, green and blue, 0 to 255. */
+export type Color = readonly [red: number, green: number, blue: number];
 
 const STEPS = 256;
 const RAMPS: Record<Palette, (share: number) => string> = {
@@ -61,7 +62,19 @@ const tables = new Map<string, Table>();
 
 /** The colours of weights. */
 export function shading(palette: Palette, scale: Scale, largest: number, signed: boolean): Shading {
-  const { colors, css, inks, pixels } = table(signed ? "difference" : palette);
+  const name = signed ? "difference" : palette;
+  return rampedShading(name, signed ? interpolatePuOr : RAMPS[palette], scale, largest, signed);
+}
+
+/** The colours of weights on a ramp, which is read once for each name. */
+export function rampedShading(
+  name: string,
+  ramp: (share: number) => string,
+  scale: Scale,
+  largest: number,
+  signed: boolean,
+): Shading {
+  const { colors, css, inks, pixels } = table(name, ramp);
   const top = Math.max(largest, 1e-12);
   const place = (weight: number) => Math.sign(weight) * placed(Math.min(1, Math.abs(weight) / top), scale, top);
   // What is no number has the colour of 0.
@@ -85,8 +98,7 @@ function placed(share: number, scale: Scale, top: number): number {
   return share * top <= least ? 0 : Math.log(share * (top / least)) / Math.log(top / least);
 }
 
-function table(name: Palette | "difference"): Table {
-  const ramp = name === "difference" ? interpolatePuOr : RAMPS[name];
+function table(name: string, ramp: (share: number) => string): Table {
   const known = tables.get(name);
   if (known) return known;
   const colors = Array.from({ length: STEPS }, (_, step) => parsed(ramp(step / (STEPS - 1))));
@@ -100,12 +112,15 @@ function table(name: Palette | "difference"): Table {
   return made;
 }
 
-function parsed(text: string): Color {
-  const hex = /^#(..)(..)(..)$/.exec(text);
-  const parts = hex
-    ? hex.slice(1).map((part) => Number.parseInt(part, 16))
-    : (text.match(/[\d.]+/g) ?? []).map(Number);
-  return [Math.round(parts[0] ?? 0), Math.round(parts[1] ?? 0), Math.round(parts[2] ?? 0)];
+/** Red, green and blue of a colour in CSS: in hexadecimal, short or long, or as rgb(...). */
+export function parsed(text: string): Color {
+  const hex = /^#([\da-f]{3}|[\da-f]{6})$/i.exec(text.trim())?.[1];
+  const long = hex?.length === 3 ? hex.replace(/./g, "$&$&") : hex;
+  const parts = long
+    ? long.match(/../g)!.map((part) => Number.parseInt(part, 16))
+    : text.match(/[\d.]+/g)?.map(Number);
+  const [red = 0, green = 0, blue = 0] = parts ?? [];
+  return [Math.round(red), Math.round(green), Math.round(blue)];
 }
 
 /** The relative luminance of a colour (Web Content Accessibility Guidelines 2.2). */

@@ -3,12 +3,13 @@
 import { signal } from "@preact/signals";
 import type { Theme } from "../state/store";
 
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
+// Tests of what is computed run without a window.
+const dark = typeof window === "undefined" ? null : window.matchMedia("(prefers-color-scheme: dark)");
 
 /** Counts changes of colours; what is drawn reads it, to be drawn anew. */
 export const colors_changed = signal(0);
 
-dark.addEventListener("change", () => {
+dark?.addEventListener("change", () => {
   colors_changed.value++;
 });
 

@@ -81,7 +81,8 @@ export class Store {
     unit: signal<Unit>("words"),
     pooling: signal<Pooling>("mean"),
     scale: signal<Scale>("root"),
-    reach: signal<Reach>("one"),
+    // Weights on many positions are small: up to 1 most maps would look alike.
+    reach: signal<Reach>("largest"),
     hide: signal(false),
     palette: signal<Palette>("cividis"),
     theme: signal<Theme>("system"),
@@ -104,9 +105,6 @@ export class Store {
   constructor(readonly report: Report) {
     this.companionReadings = this.readingsOf(this.companions);
     const first = report.first(0, 0);
-    // Spread over patches, frames or residues, weights are small: up to 1 they would all look alike.
-    if ([report.queries(first), report.keys(first)].some(({ segments }) => segments.length > 0))
-      this.options.reach.value = "largest";
     this.choice = signal(first);
     this.other = signal(this.otherThan(first));
     this.comparison.value = report.runs.length > 1 ? "beside" : "off";

@@ -4,6 +4,7 @@ import type { Range } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import { FONT } from "../../drawing/pen";
+import { washing } from "../../drawing/washing";
 import type { Pane, Selection, Store } from "../../state/store";
 import { chosenOf } from "./chosen";
 import { type Laid, LETTERS, LINE, laid } from "./layout";
@@ -67,8 +68,7 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const lines = { target: lies(pair.target, 0).lines, source: lies(pair.source, 0).lines };
   const across = lines.target <= MOST_LINES && lines.source <= MOST_LINES;
   const { palette, scale, least, reach } = store.options;
-  const upTo = (largest: () => number) =>
-    shading(palette.value, scale.value, reach.value === "one" ? 1 : largest(), reading.signed);
+  const upTo = (largest: () => number) => (reach.value === "one" ? 1 : largest());
   const [upper, lower] = across ? (["source", "target"] as const) : (["target", "source"] as const);
   const below = NAME + lines[upper] * LINE + (across ? ACROSS : APART);
   const names = namesOf(pane);
@@ -76,8 +76,18 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const top = across ? below : below + NAME;
   return {
     reading,
-    shades: upTo(() => largestOf(reading, pair)),
-    shadesOf: (values) => upTo(() => farthest(values)),
+    shades: shading(
+      palette.value,
+      scale.value,
+      upTo(() => largestOf(reading, pair)),
+      reading.signed,
+    ),
+    shadesOf: (values) =>
+      washing(
+        scale.value,
+        upTo(() => farthest(values)),
+        reading.signed,
+      ),
     pair,
     ...({ [upper]: lies(pair[upper], NAME), [lower]: lies(pair[lower], top) } as Pick<Scene, "target" | "source">),
     names: [

@@ -3,7 +3,8 @@
 import { computed, type ReadonlySignal } from "@preact/signals";
 import type { Positions, Range, Unit } from "../../content/positions";
 import type { Line } from "../../content/reading";
-import { type Shading, shading } from "../../drawing/colors";
+import type { Shading } from "../../drawing/colors";
+import { washing } from "../../drawing/washing";
 import type { Pane, Store } from "../../state/store";
 import { across, chosenOf, directionOf, isSamePlace, metOf, type Place, type Side } from "./choosing";
 
@@ -41,7 +42,7 @@ export function shownIn(store: Store, pane: Pane): Shown {
   const shade = computed((): Shade | null => {
     const [weights, reading, place] = [line.value, pane.reading.value, chosen.value];
     if (!weights || !reading) return null;
-    const { palette, scale, reach } = store.options;
+    const { scale, reach } = store.options;
     // Weight received on average is far from 1 in any text but a short one.
     const isWhole = reach.value === "one" && place !== null;
     const top = isWhole ? 1 : largestSize(weights.values);
@@ -49,7 +50,7 @@ export function shownIn(store: Store, pane: Pane): Shown {
       side: place ? across(place.side) : "keys",
       chosen: place,
       line: weights,
-      shades: shading(palette.value, scale.value, top, reading.signed),
+      shades: washing(scale.value, top, reading.signed),
     };
   });
   return { shade, met };
