@@ -38,7 +38,7 @@ def test_how_far_the_embedding_of_the_default_model_moves(run, tmp_path):
         read=lambda output: output.last_hidden_state[0].mean(0),
     )
     assert f"has a cosine of {found.cosine:.4f} with the unchanged one" in flat(out)
-    assert "without head 3 of layer 0, head 1 of layer 5 and with 'animal' hidden" in flat(out)
+    assert "Without head 3 of layer 0, head 1 of layer 5 and with 'animal' hidden" in flat(out)
     content = json.loads((tmp_path / "a.json").read_text())
     assert "The maps are those of the changed run." in content["facts"]
     (group,) = content["groups"]

@@ -106,8 +106,8 @@ def test_a_changed_run_stands_beside_the_unchanged_one(run, tiny, tmp_path):
     code, _, err = run("look", SENTENCE, "--model", tiny("llama"), "--hide", "tired", "--html", "a.html")
     assert code == 0, err
     changed, unchanged = runs_of(tmp_path / "a.html")
-    assert changed["title"].endswith(", with 'tired' hidden")
-    assert unchanged["title"].endswith(", unchanged")
+    assert changed["title"].startswith("With 'tired' hidden: what llama")
+    assert unchanged["title"].startswith("Unchanged: what llama")
     assert "The maps are those of the changed run." in changed["facts"]
     assert "The maps are those of the unchanged run." in unchanged["facts"]
     assert changed["groups"][0]["shown"] == unchanged["groups"][0]["shown"]

@@ -79,7 +79,10 @@ def look(
     ] = None,
     pin: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORD", help="--html: keep every weight of a word of a long text; may be repeated."),
+        typer.Option(
+            metavar="WORD",
+            help="--html: keep every weight of a word of a long text, where it stands first; may be repeated.",
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the picture to this file; .svg and .pdf too.")] = None,

@@ -52,11 +52,9 @@ def read_and_watch(loaded: TextModel, request: Request, say: Say) -> Report:
     if request.asked is None:
         shown = text.report(run, "", said)
     else:
-        shown = text.report(run, f", {request.asked}", said)
+        shown = text.report(run, str(request.asked), said)
         if before is not None:
-            shown = _beside(
-                shown, text.report(before, ", unchanged", ("The maps are those of the unchanged run.",))
-            )
+            shown = _beside(shown, text.report(before, "unchanged", ("The maps are those of the unchanged run.",)))
     if request.check is None:
         return shown
     told_inputs = {**inputs, **run.decoder, **run.labels}
@@ -130,13 +128,14 @@ class _Text:
         return after, said, before if self.request.beside else None
 
     def report(self, run: Run, what: str, said: Sequence[str]) -> Report:
-        """Return the report on a run."""
+        """Return the report on a run; what tells it from another stands first in its title."""
+        title = f"{what}: what {self.loaded.name} attended to" if what else f"what {self.loaded.name} attended to"
         words = {word for axis in (self.source, run.target) if axis is not None for word in axis.words}
         return report(
             run.seen,
             self.source,
             target=run.target,
-            title=f"What {self.loaded.name} attended to{what}",
+            title=title[0].upper() + title[1:],
             facts=(*_facts(self.loaded, run.seen, self.source, run.target), *self.unkept, *said),
             layer=self.request.layer,
             head=self.request.head,
