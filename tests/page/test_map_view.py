@@ -176,15 +176,15 @@ def test_between_words_the_weights_of_a_key_add_up_and_those_of_a_query_are_aver
 
 @pytest.mark.parametrize(("scale", "curve"), [("linear", float), ("root", np.sqrt)])
 def test_a_cell_has_the_colour_of_its_weight(shown, short, weights, scale, curve):
-    page = shown(short, f"&unit=tokens&palette=viridis&scale={scale}")
+    page = shown(short, f"&unit=tokens&palette=viridis&scale={scale}&reach=one")
     for query, key in [(0, 1), (4, 4), (10, 3)]:
         step = round(255 * curve(weights[query, key]))
         expected = np.array(colormaps["viridis"].colors[step]) * 255
         assert np.abs(np.array(pixel(page, query, key)) - expected).max() <= 1
 
 
-def test_colours_up_to_the_largest_reach_the_end_of_the_palette(shown, short, weights):
-    page = shown(short, "&unit=tokens&palette=viridis&reach=largest")
+def test_colours_run_to_the_largest_weight_unless_asked_to_reach_one(shown, short, weights):
+    page = shown(short, "&unit=tokens&palette=viridis")
     query, key = np.unravel_index(weights.argmax(), weights.shape)
     assert np.abs(np.array(pixel(page, query, key)) - np.array(colormaps["viridis"].colors[255]) * 255).max() <= 1
 
@@ -281,7 +281,7 @@ def test_cells_say_about_what_their_weights_come_to(shown, long, long_weights):
 
 
 def test_single_weights_and_exact_rows_are_found_within_cells(shown, long, long_weights):
-    page = shown(long, "&palette=viridis")
+    page = shown(long, "&palette=viridis&reach=one")
     zoomed_to(page, STRONG[0] + 0.5, STRONG[1] + 0.5, 40)
     says = hovered(page, *STRONG)
     assert f"w{STRONG[0]} → w{STRONG[1]}: {percent(long_weights[STRONG])}" in says
@@ -371,7 +371,7 @@ def test_two_heads_beside_each_other_are_zoomed_together(shown, long_seen, tmp_p
 
 
 def test_a_saved_map_has_names_title_and_legend(shown, short):
-    page = shown(short, "&queries=5-6")
+    page = shown(short, "&queries=5-6&reach=one")
     with page.expect_download() as download:
         page.click("#save-svg")
     drawn = download.value.path().read_text(encoding="utf-8")
