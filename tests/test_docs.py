@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from typer.main import get_command
 
 import regard
-from regard.cli import app
+from regard.cli import app, room
 from regard.engines import choose, fused, large_rows, rows
 from regard.engines.statistics import STATISTICS
 from regard.reports.build import MOST_WORDS
+from regard.reports.page import budget, codes
 from regard.watch import head_kinds, recorder, site
 from tests.demo import needs_demo
 
@@ -115,9 +116,24 @@ def test_every_statistic_and_mask_is_documented():
     assert all(f"`{name}(" in attend for name in MECHANISMS)
 
 
-@pytest.mark.parametrize("block", blocks((ROOT / "docs/attend.md").read_text(encoding="utf-8"), "python"))
-def test_the_python_of_attend_runs(block, capsys):
-    exec(compile(block, "docs/attend.md", "exec"), {})
+@pytest.mark.parametrize("page", ["attend", "page"])
+def test_the_python_of_the_docs_runs(page, capsys):
+    found = blocks((ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), "python")
+    assert found
+    for block in found:
+        exec(compile(block, f"docs/{page}.md", "exec"), {})
+
+
+def test_the_limits_of_the_page_are_the_programs():
+    page = (ROOT / "docs/page.md").read_text(encoding="utf-8")
+    assert f"together up to {budget.FULL:,} weights" in page
+    assert f"below {budget.PAGE // 1_000_000} MB" in page
+    assert f"at most {room.MOST_KEPT >> 30} GiB" in page
+    assert f"{room.CELLS_ALONE} cells a side alone" in page
+    assert f"{codes.MOST_POINTS:,} points a head" in page
+    assert {view.name for view in (ROOT / "web/src/views").iterdir() if view.is_dir()} - {"parts", "grid"} == {
+        name.lower() for name in re.findall(r"^\*\*(\w+)\.\*\* ", page[page.index("## Views") :], re.MULTILINE)
+    }
 
 
 def test_every_field_of_the_json_file_is_documented(tmp_path):
