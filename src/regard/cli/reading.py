@@ -49,12 +49,9 @@ def read_and_watch(loaded: TextModel, request: Request, say: Say) -> Report:
     if request.heads_that_matter:
         said = (*said, that_matter(model, {**inputs, **run.decoder}, run.output, say))
     say("putting words together")
-    if request.asked is None:
-        shown = text.report(run, "", said)
-    else:
-        shown = text.report(run, str(request.asked), said)
-        if before is not None:
-            shown = _beside(shown, text.report(before, "unchanged", ("The maps are those of the unchanged run.",)))
+    shown = text.report(run, str(request.asked or ""), said)
+    if before is not None:
+        shown = _beside(shown, text.report(before, "unchanged", ("The maps are those of the unchanged run.",)))
     if request.check is None:
         return shown
     told_inputs = {**inputs, **run.decoder, **run.labels}
