@@ -17,6 +17,10 @@ class MaskError(MechanismError):
     """A mask does not fit the call, or a combination of masks has no meaning."""
 
 
+class LayerError(RegardError, ValueError):
+    """A layer cannot be built as asked, or was given what does not fit it."""
+
+
 class WantError(RegardError, ValueError):
     """Something was asked for by a name that does not exist."""
 
