@@ -1,0 +1,50 @@
+"""What generation asks of a model and of its caches: two small protocols, which models need not know by name."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Moves(Protocol):
+    """A cache, as far as generation handles it: its items can be chosen anew; the rest is between it and the model."""
+
+    def reorder(self, items: Tensor) -> object:
+        """Become the cache of the items (B',) of the batch, in this order; some may come twice, others not at all."""
+
+
+Caches = Sequence[Moves]
+
+
+class Generates(Protocol):
+    """A model that says of each position of a text what comes next."""
+
+    def __call__(self, tokens: Tensor, *, cache: Any = None, padding: Tensor | None = None) -> Tensor:
+        """Return the logits (B, N, V) of the token after each position.
+
+        Args:
+            tokens: (B, N), whole numbers; with a cache, those that follow what it holds.
+            cache: what `caches` returned; it takes up the keys and values of these tokens. None: the tokens are
+                the whole text.
+            padding: (B,), how many tokens at the start of each item, counted from the beginning of the whole text,
+                are no text: nobody attends to them, and positions count from the first token after them.
+        """
+
+    def caches(self) -> Caches:
+        """Return empty caches, for a text that will grow."""
+
+
+class Translates(Protocol):
+    """An encoder and a decoder, which says what comes next in the one text given the other."""
+
+    def encode(self, source: Any) -> Any:
+        """Return what the decoder may know of the source, its padding included.
+
+        A memory is a tensor, a tuple or a frozen dataclass of these; in each of its tensors the batch is first.
+        """
+
+    def decode(self, tokens: Tensor, memory: Any, *, cache: Any = None, padding: Tensor | None = None) -> Tensor:
+        """Return logits (B, N, V) as `Generates` does, where a memory is known; padding is that of the tokens."""
+
+    def caches(self) -> Caches:
+        """Return empty caches, for a text that will grow and the memory of one source."""
