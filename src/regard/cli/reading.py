@@ -14,7 +14,6 @@ from regard.cli.request import Request
 from regard.cli.room import kept_of
 from regard.cli.words import check_words
 from regard.errors import InputError
-from regard.reports.build import Section
 from regard.reports.panels import Axis
 from regard.reports.report import Report, report
 from regard.watch.change.changing import change
@@ -141,20 +140,9 @@ class _Text:
 
 
 def _beside(first: Report, second: Report) -> Report:
-    """Return a report on two runs, which opens with the same head of both and says which heads differ most."""
-    second = replace(second, sections=tuple(_opened_like(first, section) for section in second.sections))
+    """Return a report on two runs that says which heads differ most."""
     about, *others = first.facts
     return replace(first, facts=(about, *differing(first, second), *others)).beside(second)
-
-
-def _opened_like(first: Report, section: Section) -> Section:
-    """Return a section that shows the same head first as that of another run, if it has it."""
-    for like in first.sections:
-        layer, head = like.shown
-        sites = section.sites[layer : layer + 1] if like.name == section.name else ()
-        if any(head < site.sizes.heads for site in sites):
-            return replace(section, layer=layer, head=head)
-    return section
 
 
 def _facts(loaded: TextModel, seen: Record, source: Axis, target: Axis | None) -> tuple[str, ...]:

@@ -77,7 +77,8 @@ class Report:
     def beside(self, other: "Report") -> "Report":
         """Return a report that shows another run beside this one.
 
-        The two may be of different models, texts and heads; their titles name them.
+        The two may be of different models, texts and heads; their titles name them. Where no head of the other was
+        asked for, it opens with the one that this opens with, if it has it.
 
         Raises:
             ReportError: it is no report, or one of the two shows two runs already.
@@ -88,7 +89,8 @@ class Report:
             )
         if self.other is not None or other.other is not None:
             raise ReportError("beside: expected two reports of one run each; got one of two runs")
-        return replace(self, other=other)
+        sections = tuple(_opened_like(self, section) for section in other.sections)
+        return replace(self, other=replace(other, sections=sections))
 
     def save(self, path: str | Path) -> Path:
         """Write the report in the format of the path's ending: html, png, svg, pdf or json.
@@ -113,6 +115,16 @@ class Report:
                 for each in self._reports()
             ]
         )
+
+
+def _opened_like(first: Report, section: Section) -> Section:
+    """Return a section that opens with the head that another run opens with, if none was asked for."""
+    for like in first.sections if section.layer is None and section.head is None else ():
+        layer, head = like.shown
+        sites = section.sites[layer : layer + 1] if like.name == section.name else ()
+        if any(head < site.sizes.heads for site in sites):
+            return replace(section, layer=layer, head=head)
+    return section
 
 
 def report(

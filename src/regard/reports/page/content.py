@@ -70,7 +70,7 @@ def _layers(
 def _check(check: Faithfulness) -> dict[str, Any]:
     curves = {"deletion": check.deletion_curves, "insertion": check.insertion_curves}
     return {
-        "says": [check.statement(name) for name in check.names],
+        "says": [check.statement(name, f"“{name}”") for name in check.names],
         "about": check.about,
         "what": check.what,
         "shares": check.shares.tolist(),
