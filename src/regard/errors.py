@@ -29,6 +29,10 @@ class EngineError(RegardError, RuntimeError):
     """No engine, or not the engine that was asked for, can compute this call."""
 
 
+class CacheError(RegardError, ValueError):
+    """A cache has no room, or what it is given or asked for does not fit what it keeps."""
+
+
 class WatchError(RegardError, RuntimeError):
     """A model cannot be watched in this state."""
 
@@ -63,3 +67,7 @@ class DropInError(ShapeError, RuntimeError):
 
 class DropInTypeError(RegardError, TypeError):
     """An argument of a drop-in is of the wrong kind; torch's own raises a TypeError."""
+
+
+class ModelError(RegardError, ValueError):
+    """A model cannot be built, called or loaded as asked."""
