@@ -11,6 +11,9 @@ from regard.reports.build import check_finite
 from regard.watch.kept import Kept
 from regard.watch.site import Site
 
+# Rows of cells of so many queries together are made again at a time.
+_QUERIES_AT_ONCE = 128
+
 
 @dataclass(frozen=True, eq=False)
 class Celled:
@@ -64,7 +67,8 @@ def celled(site: Site, item: int, cells: int | None) -> Celled:
 def strongest(site: Site, item: int, seen: Celled, count: int) -> list[Strongest]:
     """Return the strongest weights of each head, at most `count`.
 
-    As many cells as weights are wanted, those with the largest weights, hold them all; only these are made again.
+    As many cells as weights are wanted, those with the largest weights, hold them all; these are made again, and some
+    more between them, since a few calls of torch on larger rectangles take less time than many on small ones.
     """
     kept = site.kept_for("links")
     return [
@@ -76,12 +80,14 @@ def strongest(site: Site, item: int, seen: Celled, count: int) -> list[Strongest
 def _of_head(kept: Kept, pair: int, seen: Celled, largest: Tensor, count: int) -> Strongest:
     part = LogWeights.of(kept.problem, range(pair, pair + 1), kept.lse)
     best = largest.flatten().topk(min(count, int((largest > 0).sum()))).indices
-    width, sizes, device = largest.shape[1], kept.problem.sizes, kept.lse.device
+    width, sizes, device = max(1, largest.shape[1]), kept.problem.sizes, kept.lse.device
+    row, column = best // width, best % width
+    strip = row // max(1, _QUERIES_AT_ONCE // max(1, seen.query_cell))
     found = []
-    for row in (best // max(1, width)).unique().tolist():
-        columns = best[best // width == row] % width
-        queries = _span(torch.tensor([row]), seen.query_cell, sizes.queries).to(device)
-        keys = _span(columns.sort().values, seen.key_cell, sizes.keys).to(device)
+    for number in strip.unique():
+        here = strip == number
+        queries = _span(row[here].unique(), seen.query_cell, sizes.queries).to(device)
+        keys = _span(column[here].unique(), seen.key_cell, sizes.keys).to(device)
         weights = torch.exp2(part.rows(queries, keys))[0].flatten()
         top = weights.topk(min(count, len(weights)))
         found.append((queries[top.indices // len(keys)], keys[top.indices % len(keys)], top.values))
