@@ -1,0 +1,46 @@
+"""What is asked of widths and positions that are handed in."""
+
+import torch
+from torch import Tensor
+
+from regard.errors import LayerError, ShapeError
+
+
+def check_width(name: str, width: int, divisor: int) -> None:
+    """Raise a LayerError where a width is not a positive multiple of a number."""
+    if width < 1 or width % divisor:
+        raise LayerError(f"{name}: expected a width that is a multiple of {divisor}; got {width}")
+
+
+def check_base(name: str, base: float) -> None:
+    """Raise a LayerError where frequencies would not fall."""
+    if not 1 < base < float("inf"):
+        raise LayerError(f"{name}: expected a base above 1, such as 10000; got {base!r}")
+
+
+def check_positions(name: str, positions: Tensor) -> None:
+    """Raise a ShapeError where positions are no numbers on a line."""
+    if positions.dtype == torch.bool or positions.is_complex():
+        raise ShapeError(f"{name}: expected positions as numbers; got {positions.dtype}")
+
+
+def check_turned(name: str, x: Tensor, width: int, positions: Tensor, coordinates: tuple[int, ...] = ()) -> None:
+    """Raise a ShapeError where vectors of heads and their positions do not fit.
+
+    Args:
+        name: of the layer, for people.
+        x: expected as (B, H, N, width).
+        width: of a head.
+        positions: expected as (N, *coordinates) or (B, N, *coordinates).
+        coordinates: the axes of one position, none where it is a single number.
+    """
+    check_positions(name, positions)
+    if x.ndim == 4 and x.shape[-1] == width:
+        each = (x.shape[2], *coordinates)
+        if positions.shape in (each, (1, *each), (x.shape[0], *each)):
+            return
+    last = "".join(f", {size}" for size in coordinates)
+    raise ShapeError(
+        f"{name}: expected x (B, H, N, {width}) and positions (N{last or ','}) or (B, N{last}); got x"
+        f" {tuple(x.shape)} and positions {tuple(positions.shape)}"
+    )
