@@ -1,0 +1,1 @@
+"""Models assembled from layers, short enough to be read beside their papers."""

@@ -1,0 +1,1 @@
+"""Recurrent encoders and decoders with attention between them, as translation first had it."""

@@ -1,0 +1,124 @@
+"""The recurrent model: an encoder, a decoder, and how the one reads of the other."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from regard.models.recurrent.alignment import AdditiveAlignment, BilinearAlignment, NoAlignment
+from regard.models.recurrent.encoder import Annotations, RecurrentEncoder
+from regard.models.recurrent.input_feeding import InputFeedingDecoder
+from regard.models.recurrent.searching import SearchingDecoder
+
+
+class RecurrentCache:
+    """A decoder's state after the tokens so far, in place of the keys and values that attention would keep.
+
+    Attributes:
+        state: tensors with the batch first; None before the first token.
+        length: how many tokens were read.
+    """
+
+    def __init__(self) -> None:
+        self.state: tuple[Tensor, ...] | None = None
+        self.length = 0
+
+    def reorder(self, items: Tensor) -> None:
+        """Keep the states of these items of the batch, in this order."""
+        if self.state is not None:
+            self.state = tuple(part[items] for part in self.state)
+
+
+class Recurrent(nn.Module):
+    """A recurrent encoder and decoder, and attention between them.
+
+    Args:
+        encoder: reads the source.
+        decoder: writes the target.
+    """
+
+    def __init__(self, encoder: RecurrentEncoder, decoder: SearchingDecoder | InputFeedingDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, source: Tensor, target: Tensor, *, real: Tensor | None = None) -> Tensor:
+        """Return logits (B, T, V) of what follows each token of the target.
+
+        Args:
+            source: (B, N).
+            target: (B, T), each token given the ones before it.
+            real: (B, N), True where the source has a token, which is at the front.
+        """
+        return self.decode(target, self.encode(source, real=real))
+
+    def encode(self, tokens: Tensor, *, real: Tensor | None = None) -> Annotations:
+        """Return what `decode` reads of a source (B, N)."""
+        source: Annotations = self.encoder(tokens, real)
+        return replace(source, keys=self.decoder.alignment.keys(source.values))
+
+    def decode(self, tokens: Tensor, memory: Annotations, *, cache: list[RecurrentCache] | None = None) -> Tensor:
+        """Return logits (B, T, V) of what follows each token.
+
+        Args:
+            tokens: (B, T), those after the ones that the cache has seen.
+            memory: what `encode` gave.
+            cache: what `caches` gave; holds the state afterwards.
+        """
+        held = RecurrentCache() if cache is None else cache[0]
+        state = self.decoder.start(memory) if held.state is None else held.state
+        steps = []
+        for embedded in self.decoder.embedding(tokens).unbind(1):
+            logits, state = self.decoder.step(embedded, state, memory)
+            steps.append(logits)
+        held.state, held.length = state, held.length + tokens.shape[1]
+        return torch.stack(steps, 1)
+
+    def caches(self) -> list[RecurrentCache]:
+        """Return an empty cache, for decoding step by step."""
+        return [RecurrentCache()]
+
+
+def searching(
+    source: int,
+    target: int,
+    *,
+    width: int = 620,
+    hidden: int = 1000,
+    alignment: int | None = 1000,
+    readout: int = 500,
+) -> Recurrent:
+    """Return "RNNsearch": an encoder that reads both ways, additive attention before each step.
+
+    Args:
+        source: how many different tokens the source has.
+        target: how many the target has.
+        width: width of embeddings.
+        hidden: width of states, those of one direction in the encoder.
+        alignment: width of the additive score; None: no attention, for comparison.
+        readout: width after the maxout.
+
+    Source: Bahdanau et al. 2015, A.2.3, for the sizes.
+    """
+    encoder = RecurrentEncoder(source, width, hidden, both_ways=True)
+    reads = NoAlignment() if alignment is None else AdditiveAlignment(hidden, 2 * hidden, alignment)
+    return Recurrent(encoder, SearchingDecoder(target, width, hidden, 2 * hidden, reads, readout))
+
+
+def input_feeding(
+    source: int, target: int, *, width: int = 1000, layers: int = 4, attention: bool = True
+) -> Recurrent:
+    """Return stacked LSTMs with bilinear attention after each step, which the next one is fed.
+
+    Args:
+        source: how many different tokens the source has.
+        target: how many the target has.
+        width: width of embeddings and states.
+        layers: how many LSTMs stand on one another, in the encoder and in the decoder.
+        attention: False: none, for comparison.
+
+    Source: Luong et al. 2015, section 4.1, for the sizes.
+    """
+    encoder = RecurrentEncoder(source, width, width, kind=nn.LSTM, layers=layers)
+    reads = BilinearAlignment(width, width) if attention else NoAlignment()
+    return Recurrent(encoder, InputFeedingDecoder(target, width, width, width, reads, layers))
