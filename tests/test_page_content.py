@@ -89,6 +89,18 @@ def test_every_weight_stands_on_the_page_to_its_error(tmp_path):
         assert head["rows"] is None
 
 
+@pytest.mark.parametrize("kept", [1.0, 0.02])
+def test_small_weights_that_are_alike_add_up(kept):
+    count = 600
+    weights = torch.full((1, count), kept / (count - 1))
+    weights[:, 0] = 1 - kept
+    high, low, fine = codes.planes(weights, codes.FINE)
+    page = SimpleNamespace(numbers=lambda plane, _: np.frombuffer(plane, np.uint8))
+    found = Page.full(page, {"rows": 1, "columns": count, "high": high, "low": low, "fine": fine})
+    np.testing.assert_allclose(found[:, 1:].sum(), kept, atol=0.01)
+    np.testing.assert_allclose(found, weights, atol=5e-4)
+
+
 def cells_by_hand(weights, size):
     """Return what cells hold: the weight on their keys together, averaged over queries, and the largest."""
     cut = [weights[a : a + size] for a in range(0, len(weights), size)]

@@ -7,6 +7,8 @@ from torch import Tensor
 STEPS = 65535
 # Weights of about 1 % and more get two bytes, others one.
 FINE = 25
+# How far one byte each may put off the sum of a row.
+_MOST_OFF = 0.01
 MOST_POINTS = 4096
 
 
@@ -20,11 +22,19 @@ def one_byte(weights: Tensor) -> NDArray[np.uint8]:
     return _roots(weights, 255).astype(np.uint8)
 
 
-def planes(weights: Tensor, fine: int) -> tuple[bytes, bytes]:
-    """Return the upper bytes of all weights, and the lower bytes of those whose upper byte is at least `fine`."""
+def planes(weights: Tensor, fine: int) -> tuple[bytes, bytes, int]:
+    """Return the upper bytes of weights, the lower bytes of those whose upper byte is at least `fine`, and `fine`.
+
+    Small weights that are alike are all off in one direction. Where the sum of a row is off by more than a hundredth,
+    every weight has its lower byte, and `fine` is 0.
+    """
     codes = two_bytes(weights)
     upper, lower = (codes >> 8).astype(np.uint8), codes.astype(np.uint8)
-    return upper.tobytes(), lower[upper >= fine].tobytes()
+    read = np.where(upper >= fine, codes, np.where(upper > 0, codes & 0xFF00 | 128, 0))
+    off = (_squares(read) - _squares(codes)).sum(-1)
+    if np.abs(off).max(initial=0.0) > _MOST_OFF:
+        fine = 0
+    return upper.tobytes(), lower[upper >= fine].tobytes(), fine
 
 
 def thumbnails(weights: Tensor, side: int) -> NDArray[np.uint8]:
@@ -56,6 +66,10 @@ def points(values: Tensor, *, mean: bool) -> tuple[bytes, float, int]:
         exact = exact / np.diff(starts, append=count) if mean else exact
     unit = float(exact.max(initial=0.0)) / STEPS or 1.0
     return np.clip(np.rint(exact / unit), 0, STEPS).astype("<u2").tobytes(), unit, step
+
+
+def _squares(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return np.square(codes / np.float32(STEPS))
 
 
 def _roots(weights: Tensor, steps: int) -> NDArray[np.float32]:

@@ -57,8 +57,8 @@ def maps_of(site: Site, item: int, budget: Budget, arrays: Arrays) -> Maps:
 
 
 def packed(weights: Tensor, fine: int) -> Packed:
-    """Return some rows of weights (queries, keys) as they stand on the page."""
-    upper, lower = codes.planes(weights, fine)
+    """Return some rows of weights (queries, keys) as they stand on the page, with `fine` as in `codes.planes`."""
+    upper, lower, fine = codes.planes(weights, fine)
     return Packed(weights.shape[0], weights.shape[1], pack(upper), pack(lower), fine)
 
 
