@@ -25,8 +25,8 @@ def one_byte(weights: Tensor) -> NDArray[np.uint8]:
 def planes(weights: Tensor, fine: int) -> tuple[bytes, bytes, int]:
     """Return the upper bytes of weights, the lower bytes of those whose upper byte is at least `fine`, and `fine`.
 
-    Small weights that are alike are all off in one direction. Where the sum of a row is off by more than a hundredth,
-    every weight has its lower byte, and `fine` is 0.
+    Small weights that are alike are all off in one direction. Where that puts off the sum of a row by more than a
+    hundredth, every weight has its lower byte, and `fine` is 0.
     """
     codes = two_bytes(weights)
     upper, lower = (codes >> 8).astype(np.uint8), codes.astype(np.uint8)
