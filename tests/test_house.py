@@ -23,8 +23,10 @@ ALLOWED = {
     "reports": {"watch", "engines", "errors"},
     "cli": {"reports", "watch", "engines", "errors"},
     "drop_ins": {"attend", "engines", "mechanisms", "shapes", "errors"},
+    "layers": {"attend", "engines", "mechanisms", "shapes", "errors"},
+    "models": {"layers", "attend", "engines", "mechanisms", "shapes", "errors"},
     "reinforce": {"errors"},
-    "__init__": {"drop_ins", "reinforce", "attend", "mechanisms", "watch", "reports"},
+    "__init__": {"drop_ins", "reinforce", "attend", "mechanisms", "watch", "reports", "layers", "models"},
 }
 # Engines do not know one another; what they share is common ground.
 ENGINES = {"reference", "rows", "fused", "flex", "tiled"}

@@ -1,0 +1,1 @@
+"""Caches: what attention keeps of earlier positions, so that each position is computed once."""

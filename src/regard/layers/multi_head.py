@@ -1,0 +1,294 @@
+"""Multi-head attention as a layer: projections, heads that are one call of `attend`, and a projection back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from regard.attend import PLAIN, attend
+from regard.errors import LayerError, ShapeError
+from regard.layers.caches.contract import Cache, Kept
+from regard.layers.caches.source import SourceCache
+from regard.layers.caches.state import StateCache
+from regard.layers.holding import Held
+from regard.layers.places import Places
+from regard.mechanisms.attention import Attention
+from regard.mechanisms.linear import LinearAttention
+from regard.mechanisms.masks import as_mask, causal
+from regard.mechanisms.masks.rule import Full, MaskLike
+from regard.mechanisms.modifiers import Modifier
+from regard.mechanisms.weighing import Softmax, softmax
+
+Rotary = Callable[[Tensor, Tensor], Tensor]
+LinearFactory = Callable[[Tensor], LinearAttention]
+
+
+class PositionBias(Protocol):
+    """What adds to scores for how far a key stands from its query."""
+
+    def __call__(self, queries: int, keys: int) -> Modifier:
+        """Return the modifier of a call whose last query stands at the last key."""
+
+
+class MultiHead(nn.Module):
+    """Multi-head attention, of a sequence to itself or to a source.
+
+    Args:
+        width: width of inputs and outputs.
+        heads: how many query heads, H.
+        key_heads: how many key heads, G; it divides `heads`, and query head h reads key head h // (H / G).
+            Default: `heads`.
+        head_width: width of a head's queries and keys. Default: width / heads.
+        value_width: width of a head's values. Default: `head_width`.
+        bias: whether queries, keys and values add a bias.
+        out_bias: whether the output projection does. Default: as `bias`.
+        query_norm: what queries (B, H, N, D) pass after their projection, such as `nn.RMSNorm(head_width)`.
+        key_norm: what keys (B, G, N, D) pass.
+        gate: whether what the heads give is multiplied by a gate, the sigmoid of a projection of the input.
+        sink: whether each head has a learned score without value that takes weight which no key deserves.
+        rotary: what queries and keys pass last, with their positions: (x (B, H, N, D), positions) -> x. It takes
+            part in attention of a sequence to itself only.
+        position_bias: (queries, keys) -> modifier, added to scores, aligned so that the last query stands at the
+            last key.
+        mechanism: the attention in the heads; or what makes a linear attention, with its gates, of the input
+            (B, N, E). Default: softmax over scaled dot products.
+        dropout: probability with which a weight is dropped in training.
+        source_width: width of a source; given, the layer attends to a source in place of its own input.
+
+    Raises:
+        LayerError: sizes that do not divide, or parts that do not go together.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.2; fewer key heads: Ainslie et al. 2023
+    (GQA) and Shazeer 2019 (one key head); norms: Henry et al. 2020; gates: Qiu et al. 2025, "Gated Attention for
+    Large Language Models"; learned sinks: OpenAI 2025 (gpt-oss).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        key_heads: int | None = None,
+        head_width: int | None = None,
+        value_width: int | None = None,
+        bias: bool = True,
+        out_bias: bool | None = None,
+        query_norm: nn.Module | None = None,
+        key_norm: nn.Module | None = None,
+        gate: bool = False,
+        sink: bool = False,
+        rotary: Rotary | None = None,
+        position_bias: PositionBias | None = None,
+        mechanism: Attention | LinearAttention | LinearFactory = PLAIN,
+        dropout: float = 0.0,
+        source_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.key_heads = heads if key_heads is None else key_heads
+        head_width = _head_width(width, heads, self.key_heads, head_width)
+        value_width = head_width if value_width is None else value_width
+        self.attends_to_source = source_width is not None
+        read = width if source_width is None else source_width
+        self.query = nn.Linear(width, heads * head_width, bias=bias)
+        self.key = nn.Linear(read, self.key_heads * head_width, bias=bias)
+        self.value = nn.Linear(read, self.key_heads * value_width, bias=bias)
+        self.output = nn.Linear(heads * value_width, width, bias=bias if out_bias is None else out_bias)
+        self.gate = nn.Linear(width, heads * value_width, bias=bias) if gate else None
+        self.query_norm, self.key_norm = query_norm, key_norm
+        self.sink = nn.Parameter(torch.zeros(heads)) if sink else None
+        self.rotary, self.position_bias = rotary, position_bias
+        self.dropout = dropout
+        self.mechanism: Callable[[Tensor], Attention | LinearAttention] = (
+            Held(mechanism) if isinstance(mechanism, Attention | LinearAttention) else mechanism
+        )
+        self.is_linear = not isinstance(mechanism, Attention)
+        self._check_parts(mechanism)
+
+    def forward(
+        self,
+        x: Tensor,
+        source: Tensor | None = None,
+        *,
+        mask: MaskLike | None = None,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (B, Nq, E).
+            source: (B, Nk, source_width), of a layer that attends to one.
+            mask: who may see whom, beside the mechanism's own mask, in any form that `Attention` takes. With a
+                cache it speaks of the whole sequence: query i and key j are its positions i and j. In attention
+                to a source queries are those of the call.
+            positions: (Nq,) or (B, Nq), what `rotary` is given. Default: 0, 1, ...; after those in the cache.
+            cache: what earlier calls left; it takes in what this one adds. A cache that holds a source is read
+                in place of the source.
+
+        Returns:
+            (B, Nq, E).
+
+        Raises:
+            ShapeError: inputs that do not fit the layer.
+            LayerError: a mask, source or cache that this layer has no use for.
+        """
+        self._check_inputs(x, source)
+        mechanism = self.mechanism(x)
+        if isinstance(mechanism, LinearAttention):
+            heads = self._linear(x, mechanism, mask, positions, cache)
+        elif source is None:
+            heads = self._own(x, mechanism, mask, positions, cache)
+        else:
+            heads = self._source(x, source, mechanism, mask, cache)
+        joined = heads.transpose(1, 2).flatten(2)  # (B, Nq, H Dv)
+        if self.gate is not None:
+            joined = joined * torch.sigmoid(self.gate(x))
+        output: Tensor = self.output(joined)
+        return output
+
+    def new_cache(self, kind: Callable[[], Cache]) -> Cache:
+        """Return an empty cache for this layer: of this kind, unless it attends to a source or has a state."""
+        if self.attends_to_source:
+            return SourceCache()
+        return StateCache() if self.is_linear else kind()
+
+    def extra_repr(self) -> str:
+        """Return the numbers of heads, for people."""
+        return f"heads={self.heads}, key_heads={self.key_heads}"
+
+    def _own(
+        self, x: Tensor, attention: Attention, mask: MaskLike | None, positions: Tensor | None, cache: Cache | None
+    ) -> Tensor:
+        """Return what heads give (B, H, Nq, Dv) in attention of a sequence to itself."""
+        first, queries = 0 if cache is None else cache.length, x.shape[1]
+        query, key, value = self._rotated(x, first, positions)
+        kept = Kept(key, value) if cache is None else cache.extend(key, value)
+        places = Places(first, queries, kept.places)
+        return self._attended(query, kept, attention, mask, places)
+
+    def _source(
+        self, x: Tensor, source: Tensor, attention: Attention, mask: MaskLike | None, cache: Cache | None
+    ) -> Tensor:
+        """Return what heads give (B, H, Nq, Dv) in attention to a source."""
+        kept = None if cache is None else cache.kept
+        if kept is None:
+            key, value = self._keys(source), self._values(source)
+            kept = Kept(key, value) if cache is None else cache.extend(key, value)
+        return self._attended(self._queries(x), kept, attention, mask, Places(0, x.shape[1]))
+
+    def _attended(
+        self, query: Tensor, kept: Kept, attention: Attention, mask: MaskLike | None, places: Places
+    ) -> Tensor:
+        """Return what heads give (B, H, Nq, Dv)."""
+        if mask is not None:
+            attention = replace(attention, mask=attention.rule & as_mask(mask))
+        attention = places.mechanism(attention)
+        if self.position_bias is not None:
+            bias = self.position_bias(query.shape[2], kept.key.shape[2])
+            attention = replace(attention, modify=(*attention.modifiers, bias))
+        if self.sink is not None:
+            attention = replace(attention, weigh=softmax(self.sink))
+        if self.training and self.dropout:
+            attention = replace(attention, dropout=self.dropout)
+        return attend(query, kept.key, kept.value, attention).output
+
+    def _linear(
+        self,
+        x: Tensor,
+        mechanism: LinearAttention,
+        mask: MaskLike | None,
+        positions: Tensor | None,
+        cache: Cache | None,
+    ) -> Tensor:
+        """Return what heads give (B, H, N, Dv) in linear attention of a sequence to itself."""
+        _check_linear(mechanism, mask, cache)
+        first = 0 if cache is None else cache.length
+        query, key, value = self._rotated(x, first, positions)
+        if isinstance(cache, StateCache) and cache.state is not None:
+            mechanism = mechanism.after(cache.state)
+        group = self.heads // self.key_heads
+        attended = attend(query, _repeated(key, group), _repeated(value, group), mechanism)
+        if isinstance(cache, StateCache):
+            cache.write(attended.state, x.shape[1])
+        return attended.output
+
+    def _rotated(self, x: Tensor, first: int, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries and keys at their positions, and values."""
+        query, key, value = self._queries(x), self._keys(x), self._values(x)
+        if self.rotary is None:
+            return query, key, value
+        if positions is None:
+            positions = torch.arange(first, first + x.shape[1], device=x.device)
+        return self.rotary(query, positions), self.rotary(key, positions), value
+
+    def _queries(self, x: Tensor) -> Tensor:
+        """Return (B, H, N, D)."""
+        query = self.query(x)
+        heads = _heads(query, self.heads)
+        return heads if self.query_norm is None else self.query_norm(heads).to(query.dtype)
+
+    def _keys(self, x: Tensor) -> Tensor:
+        """Return (B, G, N, D)."""
+        key = self.key(x)
+        heads = _heads(key, self.key_heads)
+        return heads if self.key_norm is None else self.key_norm(heads).to(key.dtype)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Return (B, G, N, Dv)."""
+        return _heads(self.value(x), self.key_heads)
+
+    def _check_inputs(self, x: Tensor, source: Tensor | None) -> None:
+        if x.ndim != 3 or x.shape[2] != self.query.in_features:
+            raise ShapeError(f"x: expected (B, N, {self.query.in_features}); got {tuple(x.shape)}")
+        if self.attends_to_source != (source is not None):
+            expected = "a source" if self.attends_to_source else "none, as source_width was not given"
+            raise LayerError(f"source: expected {expected}; got {'none' if source is None else 'one'}")
+        if source is not None and (source.ndim != 3 or source.shape[::2] != (len(x), self.key.in_features)):
+            raise ShapeError(f"source: expected ({len(x)}, N, {self.key.in_features}); got {tuple(source.shape)}")
+
+    def _check_parts(self, mechanism: object) -> None:
+        if not callable(self.mechanism):
+            raise LayerError(
+                "mechanism: expected an Attention, a LinearAttention or a function that makes one of the input;"
+                f" got {type(mechanism).__name__}"
+            )
+        if self.attends_to_source and (self.rotary is not None or self.is_linear):
+            raise LayerError("source_width: expected a layer without rotary and linear attention; got both in one")
+        if self.is_linear and (self.sink is not None or self.position_bias is not None or self.dropout):
+            raise LayerError("mechanism: linear attention has no scores; leave out sink, position_bias and dropout")
+        if self.sink is not None and not (isinstance(mechanism, Attention) and mechanism.weigh == Softmax()):
+            raise LayerError("sink: expected a mechanism with weigh=softmax(); leave sink out, or weigh")
+
+
+def _head_width(width: int, heads: int, key_heads: int, head_width: int | None) -> int:
+    """Return the width of a head."""
+    if heads < 1 or key_heads < 1 or heads % key_heads:
+        raise LayerError(f"expected heads as a multiple of key_heads; got {heads} and {key_heads}")
+    if head_width is None and width % heads:
+        raise LayerError(f"expected a width that heads divide, or head_width; got {width} and {heads} heads")
+    return width // heads if head_width is None else head_width
+
+
+def _check_linear(mechanism: LinearAttention, mask: MaskLike | None, cache: Cache | None) -> None:
+    """Raise LayerError where linear attention is given what only scores have."""
+    known = Full() if not mechanism.causal else causal()
+    if mask is not None and as_mask(mask) != known:
+        raise LayerError(f"mask: {mechanism} sees {known} and takes no other mask; cut padding away before")
+    if cache is not None and not (isinstance(cache, StateCache) and mechanism.causal):
+        raise LayerError(
+            f"cache: expected a StateCache for a causal linear attention; got {type(cache).__name__} for"
+            f" {mechanism}. make_caches(model) makes what each layer needs"
+        )
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """Return (B, heads, N, D) of (B, N, heads D)."""
+    return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
+
+
+def _repeated(x: Tensor, group: int) -> Tensor:
+    """Return each head as often as query heads read it."""
+    return x if group == 1 else x.repeat_interleave(group, 1)
