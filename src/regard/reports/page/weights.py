@@ -67,8 +67,8 @@ def celled(site: Site, item: int, cells: int | None) -> Celled:
 def strongest(site: Site, item: int, seen: Celled, count: int) -> list[Strongest]:
     """Return the strongest weights of each head, at most `count`.
 
-    As many cells as weights are wanted, those with the largest weights, hold them all; these are made again, and some
-    more between them, since a few calls of torch on larger rectangles take less time than many on small ones.
+    As many cells as weights are wanted, those with the largest weights, hold them all; these are made again, and
+    some between them, since few calls of torch on larger rectangles take less time than many on small ones.
     """
     kept = site.kept_for("links")
     return [
