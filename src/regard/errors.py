@@ -71,3 +71,7 @@ class DropInTypeError(RegardError, TypeError):
 
 class ModelError(RegardError, ValueError):
     """A model cannot be built, called or loaded as asked."""
+
+
+class GenerationError(RegardError, ValueError):
+    """A generation was asked for in a way that has no meaning, or the model's logits choose no token."""

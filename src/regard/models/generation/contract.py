@@ -1,19 +1,15 @@
 """What generation asks of a model and of its caches: two small protocols, which models need not know by name."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
 
-class Moves(Protocol):
-    """A cache, as far as generation handles it: its items can be chosen anew; the rest is between it and the model."""
+class Reorders(Protocol):
+    """Caches, or a state, as far as generation handles them; the rest is between them and the model."""
 
-    def reorder(self, items: Tensor) -> object:
-        """Become the cache of the items (B',) of the batch, in this order; some may come twice, others not at all."""
-
-
-Caches = Sequence[Moves]
+    def reorder(self, items: Tensor) -> None:
+        """Make batch item i what item `items[i]` was (B',); items may come twice or not at all, as beams do."""
 
 
 class Generates(Protocol):
@@ -30,7 +26,7 @@ class Generates(Protocol):
                 are no text: nobody attends to them, and positions count from the first token after them.
         """
 
-    def caches(self) -> Caches:
+    def caches(self) -> Reorders:
         """Return empty caches, for a text that will grow."""
 
 
@@ -46,5 +42,5 @@ class Translates(Protocol):
     def decode(self, tokens: Tensor, memory: Any, *, cache: Any = None, padding: Tensor | None = None) -> Tensor:
         """Return logits (B, N, V) as `Generates` does, where a memory is known; padding is that of the tokens."""
 
-    def caches(self) -> Caches:
+    def caches(self) -> Reorders:
         """Return empty caches, for a text that will grow and the memory of one source."""

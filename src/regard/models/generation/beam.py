@@ -1,0 +1,98 @@
+"""Beam search: the most probable whole text, as far as a few unfinished texts at a time can find it."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regard.errors import GenerationError
+from regard.models.generation.ended import Ended, taken
+from regard.models.generation.generated import Generated
+from regard.models.generation.reading import Reading
+from regard.models.generation.stops import Stops
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Keep the best `width` unfinished texts of each item at every step, and the best `width` that have ended.
+
+    A text of n tokens with log-probability s has the score s / ((offset + n) / (offset + 1)) ** length_penalty.
+    A text that ends counts if it is among the `width` best continuations of its step; the last step ends all.
+
+    Args:
+        width: how many. Default: 4.
+        length_penalty: above 0 favours longer texts, 0 has no effect. Default: 0.6.
+        offset: 5 as in the paper; 0 divides by n ** length_penalty, as other libraries do. Default: 5.
+        early: whether an item is done as soon as `width` texts have ended. Default: it is done when no unfinished
+            text can reach a better score than these, however it goes on.
+
+    Raises:
+        GenerationError: a number out of its range.
+
+    Source: Wu et al. 2016, "Google's Neural Machine Translation System", equation 14; numbers as in Vaswani et al.
+    2017, "Attention Is All You Need".
+    """
+
+    width: int = 4
+    length_penalty: float = 0.6
+    offset: float = 5.0
+    early: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise GenerationError(f"width: expected a whole number above 0; got {self.width!r}")
+        if not self.offset >= 0:
+            raise GenerationError(f"offset: expected 0 or above; got {self.offset!r}")
+
+    def divisor(self, length: int) -> float:
+        """Return by what the log-probability of a text of so many tokens is divided."""
+        return math.pow((self.offset + length) / (self.offset + 1), self.length_penalty)
+
+    def bound(self, score: Tensor, length: int, most: int) -> Tensor:
+        """Return the best score that unfinished texts of this length can reach: all further tokens certain."""
+        return score / self.divisor(most if self.length_penalty > 0 else length + 1)
+
+
+def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Stops, fill: int) -> Generated:
+    """Return the best text of each item, and all that have ended.
+
+    Args:
+        reading: of the prompts.
+        logits: (B, V), of what comes after them.
+        beam: how to search.
+        length: how many tokens a text has at most, above 0.
+        stops: which texts end earlier.
+        fill: the token that stands after a text's end.
+    """
+    (items, words), width = logits.shape, beam.width
+    copies = torch.arange(items, device=logits.device).repeat_interleave(width)
+    first = copies.view(items, width)[:, :1] * width  # (B, 1), the place of each item's first beam
+    reading.reorder(copies)
+    logits = logits[copies]
+    written = first.new_empty(items, width, 0)
+    sums = logits.new_full((items, width), -torch.inf)
+    sums[:, 0] = 0  # all beams are the prompt yet, and only one of them may go on
+    ended = Ended.now(written[:, :0], sums[:, :0].bool(), sums[:, :0], sums[:, :0])
+    goes_on = torch.ones_like(first, dtype=torch.bool)  # (B, 1), whether more texts may count
+    most = min(width * (1 + max(1, len(stops))), width * words)
+    for count in range(1, length + 1):
+        every = sums.unsqueeze(-1) + logits.log_softmax(-1).view(items, width, words)
+        sums, place = every.flatten(1).topk(most, 1)  # (B, most)
+        source = place // words
+        written = torch.cat([taken(written, source), (place % words).unsqueeze(-1)], -1)  # (B, most, count)
+        stopped = stops.ended(written.flatten(0, 1)).view_as(sums)
+        over = stopped | (count == length)
+        score = (sums / beam.divisor(count)).masked_fill(~(over & goes_on), -torch.inf)
+        new = Ended.now(*(each[:, :width] for each in (written, stopped, sums, score)))
+        ended = ended.grown(fill).best(new, width)
+        sums, place = sums.masked_fill(over, -torch.inf).topk(width, 1)  # (B, width)
+        source, written = source.gather(1, place), taken(written, place)
+        goes_on &= beam.bound(sums[:, :1], count, length) > ended.worst
+        if beam.early:
+            goes_on &= ended.worst.isneginf()
+        if not goes_on.any():
+            break
+        reading.reorder((first + source).flatten())
+        logits = reading.after(written[..., -1:].flatten(0, 1))
+    return ended.result(fill)

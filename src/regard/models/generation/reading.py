@@ -1,0 +1,89 @@
+"""A model that reads texts as they grow, with its caches or without."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from regard.errors import GenerationError
+from regard.mechanisms.walk import with_tensors
+from regard.models.generation.contract import Generates, Reorders, Translates
+from regard.shapes import compute_dtype
+
+
+class Reading:
+    """What a model has read of a batch of texts.
+
+    Args:
+        model: one that generates, or, with a memory, one that translates.
+        padding: (B,), how many tokens at the start of each item are no text, or None.
+        memory: what the model's `encode` returned, or None.
+        cache: caches to go on with; True: the model's own, empty; False: none, so that all is read anew each time.
+        chunk: how many tokens are read at a time, at most; None: all.
+    """
+
+    def __init__(
+        self,
+        model: Generates | Translates,
+        padding: Tensor | None,
+        memory: Any,
+        cache: Reorders | bool,
+        chunk: int | None,
+    ) -> None:
+        self._model = model
+        self._padding = padding
+        self._memory = memory
+        self._cache = (model.caches() if cache else None) if isinstance(cache, bool) else cache
+        self._chunk = chunk
+        self._read: Tensor | None = None
+
+    @torch.no_grad()
+    def after(self, tokens: Tensor) -> Tensor:
+        """Read more tokens (B, N), and return the logits (B, V) of what comes after the last of them.
+
+        Raises:
+            GenerationError: the model's logits are of another shape, or no token can be chosen by them.
+        """
+        if self._cache is None:
+            tokens = tokens if self._read is None else torch.cat([self._read, tokens], 1)
+            self._read = tokens
+        logits = tokens.new_empty(0)
+        for part in self._parts(tokens):
+            logits = self._logits(part)
+        return _last(logits, tokens)
+
+    def reorder(self, items: Tensor) -> None:
+        """Go on with these items (B',) of the batch, in this order; some may come twice, others not at all."""
+        self._padding, self._memory, self._read = with_tensors(
+            (self._padding, self._memory, self._read), lambda tensor: tensor[items.to(tensor.device)]
+        )
+        if self._cache is not None:
+            self._cache.reorder(items)
+
+    def _parts(self, tokens: Tensor) -> Iterator[Tensor]:
+        """Yield tokens in the pieces in which they are read; without a cache there is but one."""
+        whole = self._chunk is None or self._cache is None
+        yield from tokens.split(tokens.shape[1] if whole else self._chunk, 1)
+
+    def _logits(self, tokens: Tensor) -> Tensor:
+        named: dict[str, Any] = {} if self._padding is None else {"padding": self._padding}
+        if self._memory is None:
+            return cast(Generates, self._model)(tokens, cache=self._cache, **named)
+        return cast(Translates, self._model).decode(tokens, self._memory, cache=self._cache, **named)
+
+
+def _last(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Return the logits after the last token, in at least single precision, if a token can be chosen by them."""
+    if logits.ndim != 3 or logits.shape[0] != tokens.shape[0] or not logits.shape[1:].numel():
+        raise GenerationError(
+            f"expected logits (B, N, V) from the model, {tokens.shape[0]} items of them; got {tuple(logits.shape)}"
+        )
+    last = logits[:, -1].to(compute_dtype(logits.dtype))
+    odd = (~last.amax(-1).isfinite()).nonzero().flatten().tolist()
+    if odd:
+        raise GenerationError(
+            f"expected logits of which the largest is a number; got NaN, infinity or -inf throughout for items"
+            f" {odd}. Look for NaN in the model's parameters, and for data types too narrow for its activations"
+        )
+    return last
