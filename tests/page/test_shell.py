@@ -209,3 +209,11 @@ def test_a_page_that_was_cut_off_says_so(browser, page_of_words, tmp_path, is_lo
     page.goto(path.as_uri())
     page.wait_for_function("said => document.body.innerText.includes(said)", arg=said.format(shown))
     page.close()
+
+
+def test_a_browser_that_is_too_old_says_so(browser, page_of_words):
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.DecompressionStream")
+    page.goto(page_of_words.as_uri())
+    page.wait_for_function("document.body.innerText.includes('this browser is too old')")
+    page.close()

@@ -12,10 +12,6 @@ import { VIEWS } from "./views";
 const place = document.getElementById("page")!;
 
 try {
-  if (typeof DecompressionStream === "undefined")
-    throw new Error(
-      "this browser is too old; expected Chrome 103, Edge 103, Firefox 113, Safari 16.4 or a newer one",
-    );
   const store = new Store(await Report.read());
   const link = followAddress(
     store,
