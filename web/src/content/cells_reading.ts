@@ -70,7 +70,7 @@ export class CellsReading implements Reading {
 
   column(range: Range): Line {
     const { queries, keys, unit } = this.sides;
-    const on = tokensOf(keys, unit, range);
+    const on = keys.tokensIn(unit, range);
     const values = new Float32Array(this.queries);
     const add = (token: number, weight: number) => {
       const query = queries.unitOf(unit, token);
@@ -90,7 +90,7 @@ export class CellsReading implements Reading {
   spot(queries: Range, keys: Range): Spot {
     const { sides, known } = this;
     const shares = sharesOf(sides.queries, sides.unit, queries);
-    const on = tokensOf(sides.keys, sides.unit, keys);
+    const on = sides.keys.tokensIn(sides.unit, keys);
     const line = this.exactLine(queries);
     let max = 0;
     if (line) {
@@ -213,12 +213,6 @@ const cell = (place: number, size: number, tokens: number): Range => ({
   from: place * size,
   to: Math.min(tokens, (place + 1) * size),
 });
-
-/** The tokens of a range of units. */
-function tokensOf(positions: Positions, unit: Unit, { from, to }: Range): Range {
-  if (to <= from) return { from: 0, to: 0 };
-  return { from: positions.tokensOf(unit, from).from, to: positions.tokensOf(unit, to - 1).to };
-}
 
 /** The tokens of a range of units, each with its share in their mean: that of its unit, divided among the unit's tokens. */
 function sharesOf(positions: Positions, unit: Unit, range: Range): Map<number, number> {

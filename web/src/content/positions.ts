@@ -70,6 +70,12 @@ export class Positions {
       : { from: index, to: index + 1 };
   }
 
+  /** The tokens of a range of units. */
+  tokensIn(unit: Unit, { from, to }: Range): Range {
+    if (to <= from) return { from: 0, to: 0 };
+    return { from: this.tokensOf(unit, from).from, to: this.tokensOf(unit, to - 1).to };
+  }
+
   /** The units that a range of tokens touches. */
   unitsOf(unit: Unit, tokens: Range): Range {
     if (tokens.to <= tokens.from) return { from: 0, to: 0 };

@@ -86,10 +86,7 @@ function drawAll(pen: Pen, scene: Scene, selection: Selection | null, texts: () 
 function selecting(pane: Pane, text: Text, index: number): Selection {
   const { positions, unit, side } = text;
   const range = chosenOf(pane).sentences.peek() ? sentenceAt(text, index) : { from: index, to: index + 1 };
-  const tokens = {
-    from: positions.tokensOf(unit, range.from).from,
-    to: positions.tokensOf(unit, range.to - 1).to,
-  };
+  const tokens = positions.tokensIn(unit, range);
   return side === "queries" ? { queries: tokens, keys: null } : { queries: null, keys: tokens };
 }
 

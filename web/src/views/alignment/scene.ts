@@ -1,5 +1,6 @@
 /** What is drawn, and where it stands. */
 
+import { largestSize } from "../../content/numbers";
 import type { Range } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
@@ -85,7 +86,7 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
     shadesOf: (values) =>
       washing(
         scale.value,
-        upTo(() => farthest(values)),
+        upTo(() => largestSize(values)),
         reading.signed,
       ),
     pair,
@@ -122,12 +123,10 @@ function largestOf(reading: Reading, { target, source }: Pair): number {
   let best = 0;
   for (let query = target.units.from; query < target.units.to; query++) {
     const { values } = reading.row({ from: query, to: query + 1 });
-    best = Math.max(best, farthest(values.subarray(source.units.from, source.units.to)));
+    best = Math.max(best, largestSize(values.subarray(source.units.from, source.units.to)));
   }
   return best;
 }
-
-const farthest = (values: Float32Array) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
 
 let ruler: CanvasRenderingContext2D | null = null;
 const widths = new Map<string, number>();

@@ -151,9 +151,6 @@ export const sideOf = (selection: Selection | null, statistic: Statistic): Range
 export function selectionOf(store: Store, { statistic, positions, curves }: OverText, unit: number): Selection {
   const named = store.options.unit.value;
   const units = stretchAt(curves[0]?.stretches ?? [], unit) ?? { from: unit, to: unit + 1 };
-  const range = {
-    from: positions.tokensOf(named, units.from).from,
-    to: positions.tokensOf(named, units.to - 1).to,
-  };
+  const range = positions.tokensIn(named, units);
   return statistic === "entropy" ? { queries: range, keys: null } : { queries: null, keys: range };
 }

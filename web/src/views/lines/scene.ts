@@ -1,5 +1,6 @@
 /** What is drawn, and where it stands: two columns of words with room for lines between them. */
 
+import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import { visible } from "../../content/positions";
 import type { Reading } from "../../content/reading";
@@ -147,8 +148,7 @@ function largestOf(reading: Reading): number {
   const known = largests.get(reading);
   if (known !== undefined) return known;
   const { mean, max } = reading.grid();
-  let largest = 0;
-  for (const value of reading.exact ? mean : max) largest = Math.max(largest, Math.abs(value));
+  let largest = largestSize(reading.exact ? mean : max);
   for (const { weight } of reading.links()) largest = Math.max(largest, Math.abs(weight));
   largests.set(reading, largest);
   return largest;

@@ -4,7 +4,7 @@ import type { Range } from "../../content/positions";
 import type { Selection } from "../../state/store";
 import { dot } from "./base";
 import { LABEL_HEIGHT, LEAN } from "./layout";
-import { type Sight, tokensOf } from "./scene";
+import type { Sight } from "./scene";
 import { named, pixelOf, type Side, scaleOf, sideOf, unitAt } from "./sides";
 
 /** What is told at a spot: two ranges of units. */
@@ -31,13 +31,13 @@ export function selectionAt(sight: Sight, x: number, y: number): Selection | nul
 function nameAt(sight: Sight, side: Side, pixel: number): Range {
   const distance = (unit: number) => Math.abs(pixelOf(side, unit + 0.5) - pixel);
   const near = named(side).find((unit) => distance(unit) <= Math.max(LABEL_HEIGHT, scaleOf(side)) / 2);
-  return tokensOf(side.positions, sight.unit, unitIn(near ?? unitAt(side, pixel), side.count));
+  return side.positions.tokensIn(sight.unit, unitIn(near ?? unitAt(side, pixel), side.count));
 }
 
 /** The tokens of the smallest thing that is drawn at a place among the weights: a single weight, or a cell. */
 export function spotAt(sight: Sight, query: number, key: number): Selection {
   const { queries, keys } = linkAt(sight, query, key) ?? rowAt(sight, query, key) ?? cellAt(sight, query, key);
-  return { queries: tokensOf(sight.queries, sight.unit, queries), keys: tokensOf(sight.keys, sight.unit, keys) };
+  return { queries: sight.queries.tokensIn(sight.unit, queries), keys: sight.keys.tokensIn(sight.unit, keys) };
 }
 
 function linkAt(sight: Sight, query: number, key: number): Spot | null {

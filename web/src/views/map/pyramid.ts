@@ -1,5 +1,6 @@
 /** A matrix in ever larger cells, so that nothing small is lost where it is drawn small. */
 
+import { largestSize } from "../../content/numbers";
 import type { Grid } from "../../content/reading";
 import type { Pooling } from "../../state/store";
 
@@ -24,7 +25,7 @@ export class Pyramid {
     grid: Grid,
     private readonly pooling: Pooling,
   ) {
-    this.levels.set("0 0", { ...grid, values: grid[pooling], largest: largestOf(grid[pooling]) });
+    this.levels.set("0 0", { ...grid, values: grid[pooling], largest: largestSize(grid[pooling]) });
   }
 
   /** The level at which two neighbouring rows, and columns, were joined so many times. */
@@ -58,7 +59,7 @@ function joinedRows(level: Level, pooling: Pooling): Level {
       made[row * columns + column] = pooling === "mean" ? share * a + (1 - share) * b : farther(a, b);
     }
   }
-  return { ...level, rows, rowEdges: everySecond(rowEdges), values: made, largest: largestOf(made) };
+  return { ...level, rows, rowEdges: everySecond(rowEdges), values: made, largest: largestSize(made) };
 }
 
 function joinedColumns(level: Level, pooling: Pooling): Level {
@@ -73,7 +74,13 @@ function joinedColumns(level: Level, pooling: Pooling): Level {
       made[row * columns + column] = pooling === "mean" ? a + b : farther(a, b);
     }
   }
-  return { ...level, columns, columnEdges: everySecond(level.columnEdges), values: made, largest: largestOf(made) };
+  return {
+    ...level,
+    columns,
+    columnEdges: everySecond(level.columnEdges),
+    values: made,
+    largest: largestSize(made),
+  };
 }
 
 const farther = (a: number, b: number) => (Math.abs(b) > Math.abs(a) ? b : a);
@@ -88,9 +95,3 @@ const everySecond = (edges: Uint32Array) =>
     { length: Math.ceil((edges.length - 1) / 2) + 1 },
     (_, place) => edges[Math.min(2 * place, edges.length - 1)]!,
   );
-
-function largestOf(values: Float32Array): number {
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  return largest;
-}

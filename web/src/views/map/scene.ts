@@ -1,7 +1,7 @@
 /** What the map of a pane shows: its weights at all resolutions, the part that is seen, and the colours. */
 
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import { type Positions, type Range, type Unit, visible } from "../../content/positions";
+import { type Positions, type Unit, visible } from "../../content/positions";
 import type { Link, Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import { FONT } from "../../drawing/pen";
@@ -148,11 +148,6 @@ export class Scene {
     rows.set(query, values);
     return values;
   }
-}
-
-/** A range of units in tokens. */
-export function tokensOf(positions: Positions, unit: Unit, { from, to }: Range): Range {
-  return { from: positions.tokensOf(unit, from).from, to: positions.tokensOf(unit, to - 1).to };
 }
 
 /** One label of so many is cut. */

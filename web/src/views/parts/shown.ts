@@ -1,6 +1,7 @@
 /** Which weights a view of pictures, sounds or residues shows: those of whom is selected, else the average. */
 
 import { type ReadonlySignal, useComputed } from "@preact/signals";
+import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import type { Segment } from "../../content/schema";
 import { type Shading, shading } from "../../drawing/colors";
@@ -89,9 +90,6 @@ export function valuesOn({ side, positions, segment }: PlacedSegment<Segment["ki
   );
 }
 
-/** The largest size among numbers. */
-export const largestOf = (values: Float32Array) => values.reduce((top, each) => Math.max(top, Math.abs(each)), 0);
-
 /**
  * The colours of what is shown.
  *
@@ -106,7 +104,7 @@ export function shadesOf(
 ): Shading {
   const { palette, scale, reach, unit } = store.options;
   const parts = segments.map((each) => valuesOn(each, unit.value, shown)).filter((values) => values !== null);
-  const overall = largestOf(shown.values);
-  const top = parts.length === 0 ? overall : Math.max(overall / 10, ...parts.map(largestOf));
+  const overall = largestSize(shown.values);
+  const top = parts.length === 0 ? overall : Math.max(overall / 10, ...parts.map(largestSize));
   return shading(palette.value, scale.value, reach.value === "one" ? 1 : top, pane.reading.value?.signed ?? false);
 }

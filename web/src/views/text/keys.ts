@@ -23,7 +23,7 @@ export interface Ways {
 export function followKeys({ box, standing, acts, start, pinned, go }: Ways): () => void {
   let here: number | null = null;
   let spanFrom: Range | null = null;
-  const tokensAt = (token: number) => standing.tokensOf(standing.unitsAt(token));
+  const tokensAt = (token: number) => standing.positions.tokensIn(standing.unit, standing.unitsAt(token));
   const stand = (token: number) => {
     here = token;
     box.setAttribute("aria-activedescendant", standing.id(token));

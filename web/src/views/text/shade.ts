@@ -1,6 +1,7 @@
 /** What the words are shaded by. */
 
 import { computed, type ReadonlySignal } from "@preact/signals";
+import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import type { Line } from "../../content/reading";
 import type { Shading } from "../../drawing/colors";
@@ -71,12 +72,6 @@ function within(pane: Pane, place: Place | null): Place | null {
   if (!place) return null;
   const to = Math.min(place.tokens.to, pane[place.side].value.tokens);
   return place.tokens.from < to ? { side: place.side, tokens: { from: place.tokens.from, to } } : null;
-}
-
-function largestSize(values: Float32Array): number {
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  return largest;
 }
 
 /** The units of a place, if it lies on this side; where both are one text it does. */

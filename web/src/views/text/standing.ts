@@ -42,15 +42,9 @@ export class Standing {
     return document.getElementById(this.id(token));
   }
 
-  /** The tokens of units. */
-  tokensOf({ from, to }: Range): Range {
-    const { positions, unit } = this;
-    return { from: positions.tokensOf(unit, from).from, to: positions.tokensOf(unit, to - 1).to };
-  }
-
   /** The tokens of an element. */
   tokensIn(word: HTMLElement): Range {
-    return this.tokensOf(unitsOfWord(word));
+    return this.positions.tokensIn(this.unit, unitsOfWord(word));
   }
 
   /** How far into the text a place within a block lies, from 0 to 1. */

@@ -12,7 +12,7 @@ import type { View, ViewProps } from "../view";
 import { drawing } from "./drawing";
 import { layoutOf, tokensAt } from "./layout";
 import { drawPath } from "./path";
-import { othersOf, type Path, type Placement, partsOf, pathOf, tokensOf } from "./scene";
+import { othersOf, type Path, type Placement, partsOf, pathOf } from "./scene";
 import { drawSound } from "./sound";
 import "./time.css";
 
@@ -98,7 +98,7 @@ function fieldOf(store: Store, { side, positions, segment }: Placement, path: ()
     const moment = known?.moments[place];
     if (!known || !moment) return null;
     const rows = known.of.side === "both" ? "queries" : known.of.side;
-    return selecting(store, rows, tokensOf(known.of.positions, store.options.unit.peek(), moment));
+    return selecting(store, rows, known.of.positions.tokensIn(store.options.unit.peek(), moment));
   };
   return {
     spans: true,

@@ -1,6 +1,6 @@
 /** What the time view shows of a pane: its sounds, the paths through them, and its other positions. */
 
-import { type Positions, type Unit, visible } from "../../content/positions";
+import { type Unit, visible } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import type { Pane, Store } from "../../state/store";
 import { outside } from "../parts/chips";
@@ -80,9 +80,4 @@ export function othersOf(store: Store, pane: Pane) {
       title: titles[placed.side],
     }))
     .filter(({ units }) => units.length > 0);
-}
-
-/** The tokens of a moment. */
-export function tokensOf(positions: Positions, unit: Unit, { from, to }: Moment) {
-  return { from: positions.tokensOf(unit, from).from, to: positions.tokensOf(unit, to - 1).to };
 }

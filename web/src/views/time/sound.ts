@@ -1,14 +1,13 @@
 /** Draws a sound: its spectrogram, the weights over time as a curve and a strip, and the axis of seconds. */
 
 import { scaleLinear } from "d3-scale";
-import { percent } from "../../content/numbers";
+import { largestSize, percent } from "../../content/numbers";
 import type { Range } from "../../content/positions";
 import type { SoundSegment } from "../../content/schema";
 import { painted, type Shading } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import { luminanceOfPage } from "../parts/page_light";
-import { largestOf } from "../parts/shown";
 import { type Layout, xOf } from "./layout";
 import { envelope, timeAt } from "./moments";
 import { spectrogramOf } from "./spectrograms";
@@ -71,7 +70,7 @@ function drawCurve(pen: Pen, top: number, { layout, values, shades }: SoundParts
   pen.rectangle(left, top + strip.top, width, strip.height, { color: line, opacity: 0.4 });
   if (values === null || values.length === 0) return;
   const shown = envelope(values, Math.ceil(width));
-  const largest = largestOf(shown);
+  const largest = largestSize(shown);
   const tall = (shades.signed ? curve.height / 2 : curve.height) - 3;
   const points: Point[] = Array.from(shown, (value, place) => [
     left + ((place + 0.5) / shown.length) * width,
