@@ -1,8 +1,8 @@
 /** Colours behind words: text stays text, dark on light or light on dark, and weights are a wash over it. */
 
 import type { Scale } from "../state/store";
-import { type Color, luminance, parsed, rampedShading, type Shading } from "./colors";
-import { inks } from "./inks";
+import { type Color, parsed, rampedShading, type Shading } from "./colors";
+import { inks, isDark } from "./inks";
 import { colors_changed } from "./theme";
 
 /** Where washes end: blue, or orange and purple for differences; deep on a light ground, bright on a dark one. */
@@ -15,7 +15,7 @@ const mixed = (one: Color, other: Color, share: number) =>
 export function washing(scale: Scale, largest: number, signed: boolean): Shading {
   colors_changed.value;
   const back = parsed(inks().back);
-  const [end, below, above] = ENDS[luminance(back) > 0.18 ? "deep" : "bright"].map(parsed) as [Color, Color, Color];
+  const [end, below, above] = ENDS[isDark() ? "bright" : "deep"].map(parsed) as [Color, Color, Color];
   const ramp = (share: number) =>
     signed ? mixed(back, share < 0.5 ? below : above, Math.abs(2 * share - 1)) : mixed(back, end, share);
   return rampedShading(`wash on ${back.join()}${signed ? ", signed" : ""}`, ramp, scale, largest, signed);

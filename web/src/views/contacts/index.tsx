@@ -4,7 +4,6 @@ import { useComputed } from "@preact/signals";
 import { Drawn } from "../../drawing/drawn";
 import { inks } from "../../drawing/inks";
 import type { Drawing } from "../../drawing/saving";
-import { colors_changed } from "../../drawing/theme";
 import type { Pane, Selection, Store } from "../../state/store";
 import { drawLegend, LEGEND_HEIGHT } from "../parts/legend";
 import { type Field, pointing } from "../parts/pointing";
@@ -12,7 +11,7 @@ import type { View, ViewProps } from "../view";
 import { Controls } from "./controls";
 import { drawFigure, saidOfPair, selectedOf, shadesOf } from "./figure";
 import { layoutOf, residueAt } from "./layout";
-import { mapOf, RIGHT, WRONG } from "./matrix";
+import { KNOWN, mapOf, RIGHT, WRONG } from "./matrix";
 import type { Residues } from "./residues";
 import { residuesOf, type Scene, sceneOf } from "./scene";
 import "./contacts.css";
@@ -32,10 +31,7 @@ export const contacts: View = {
 function Contacts({ store, pane }: ViewProps) {
   const scene = useComputed(() => sceneOf(store, pane));
   const shades = useComputed(() => scene.value && shadesOf(store, scene.value));
-  const map = useComputed(() => {
-    colors_changed.value;
-    return scene.value && shades.value && mapOf(scene.value, shades.value);
-  });
+  const map = useComputed(() => scene.value && shades.value && mapOf(scene.value, shades.value));
   const says = useComputed(() => scene.value?.says ?? "");
   const pair = useComputed(() => scene.value && saidOfPair(store, scene.value));
   const isKnown = useComputed(() => scene.value?.residues.isKnown ?? false);
@@ -58,7 +54,7 @@ function Contacts({ store, pane }: ViewProps) {
       />
       {isKnown.value && (
         <div class="contacts-key">
-          <span style={{ "--of": "#888d97" }}>known contact</span>
+          <span style={{ "--of": KNOWN }}>known contact</span>
           <span style={{ "--of": RIGHT }}>strong pair that touches</span>
           <span style={{ "--of": WRONG }}>strong pair that does not</span>
         </div>

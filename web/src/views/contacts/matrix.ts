@@ -1,15 +1,17 @@
 /** Draws the map of residues: scores above the diagonal, known contacts below it. */
 
-import { SERIES, type Shading } from "../../drawing/colors";
+import { parsed, SERIES, type Shading } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen } from "../../drawing/pen";
-import { luminanceOfPage } from "../parts/page_light";
 import { type Layout, tickStep } from "./layout";
 import type { Residues } from "./residues";
 import type { Scene } from "./scene";
 
 /** Colours of pairs that are known to touch, and known not to. */
 export const [RIGHT, WRONG] = [SERIES[5], SERIES[4]];
+
+/** The colour of known contacts, which can be told from light and dark pages. */
+export const KNOWN = "#888d97";
 
 const SIZE = 11;
 
@@ -19,7 +21,7 @@ export function mapOf({ scores, residues }: Scene, shades: Shading): HTMLCanvasE
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = Math.max(1, side);
   const pixels = new ImageData(canvas.width, canvas.height);
-  const contact = luminanceOfPage() < 0.5 ? [150, 155, 165] : [120, 125, 135];
+  const known = parsed(KNOWN);
   const residue = (place: number) => Math.floor(((place + 0.5) * residues.count) / side);
   for (let row = 0; row < side; row++)
     for (let column = 0; column < side; column++) {
@@ -27,7 +29,7 @@ export function mapOf({ scores, residues }: Scene, shades: Shading): HTMLCanvasE
       const place = row * side + column;
       const touches = column < row ? residues.touch(residue(row), residue(column)) : null;
       if (touches === false) continue;
-      pixels.data.set(touches ? contact : shades.color(values[place]!), 4 * place);
+      pixels.data.set(touches ? known : shades.color(values[place]!), 4 * place);
       pixels.data[4 * place + 3] = 255;
     }
   canvas.getContext("2d")!.putImageData(pixels, 0, 0);

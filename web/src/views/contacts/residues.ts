@@ -1,7 +1,7 @@
 /** The residues of one or several chains, one after another, and which of them are known to touch. */
 
-import { type Signal, signal } from "@preact/signals";
 import { bytes } from "../../content/arrays";
+import { arriving } from "../../content/arriving";
 import { type Positions, type Range, type Unit, visible } from "../../content/positions";
 import type { ResidueSegment } from "../../content/schema";
 
@@ -81,17 +81,8 @@ export class Residues {
   }
 }
 
-const read = new Map<number, Signal<Uint8Array | null>>();
+const read = arriving(bytes);
 
-/** The contacts of a chain, read when they are first asked for; null until then, and where none are known. */
-function contactsOf({ contacts }: ResidueSegment): Uint8Array | null {
-  if (contacts === null) return null;
-  const known = read.get(contacts) ?? signal<Uint8Array | null>(null);
-  if (!read.has(contacts)) {
-    read.set(contacts, known);
-    bytes(contacts).then((numbers) => {
-      known.value = numbers;
-    });
-  }
-  return known.value;
-}
+/** The contacts of a chain; null until they are read, and where none are known. */
+const contactsOf = ({ contacts }: ResidueSegment): Uint8Array | null =>
+  contacts === null ? null : read(contacts).value;

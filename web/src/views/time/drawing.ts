@@ -1,10 +1,10 @@
 /** The time view as a picture to be saved. */
 
+import { isDark } from "../../drawing/inks";
 import type { Drawing } from "../../drawing/saving";
 import type { Pane, Store } from "../../state/store";
 import { chipMeasure, drawChips } from "../parts/chips";
 import { drawLegend, LEGEND_HEIGHT } from "../parts/legend";
-import { luminanceOfPage } from "../parts/page_light";
 import { segmentsOf, shadesOf, shownOf } from "../parts/shown";
 import { drawPath } from "./path";
 import { othersOf, partsOf, pathOf } from "./scene";
@@ -18,8 +18,7 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
   const [shown, reading] = [shownOf(store, pane), pane.reading.value];
   if (shown === null || reading === null) return null;
   const placements = segmentsOf(pane, "sound");
-  const isDark = luminanceOfPage() < 0.5;
-  if (placements.some(({ segment }) => segment.spectrogram !== null && !spectrogramOf(segment, isDark)))
+  if (placements.some(({ segment }) => segment.spectrogram !== null && !spectrogramOf(segment, isDark())))
     return null;
   const unit = store.options.unit.value;
   const sounds = placements.map((each) =>

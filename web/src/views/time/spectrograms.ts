@@ -1,28 +1,15 @@
 /** The spectrograms of a report as images, made when they are first asked for. */
 
-import { type Signal, signal } from "@preact/signals";
 import { bytes } from "../../content/arrays";
+import { arriving } from "../../content/arriving";
 import type { SoundSegment } from "../../content/schema";
 
-const read = new Map<number, Signal<Uint8Array | null>>();
+const read = arriving(bytes);
 const drawn = new WeakMap<Uint8Array, Map<boolean, HTMLCanvasElement>>();
-
-/** The numbers of a segment's spectrogram; null while they are read, and where there is none. */
-function numbersOf({ spectrogram }: SoundSegment): Uint8Array | null {
-  if (spectrogram === null) return null;
-  const known = read.get(spectrogram) ?? signal<Uint8Array | null>(null);
-  if (!read.has(spectrogram)) {
-    read.set(spectrogram, known);
-    bytes(spectrogram).then((numbers) => {
-      known.value = numbers;
-    });
-  }
-  return known.value;
-}
 
 /** The spectrogram in greys, high frequencies on top: loud is dark on a light page, and light on a dark one. */
 export function spectrogramOf(segment: SoundSegment, isDark: boolean): HTMLCanvasElement | null {
-  const numbers = numbersOf(segment);
+  const numbers = segment.spectrogram === null ? null : read(segment.spectrogram).value;
   if (numbers === null || segment.bins * segment.frames === 0) return null;
   const made = drawn.get(numbers) ?? new Map<boolean, HTMLCanvasElement>();
   drawn.set(numbers, made);
