@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { CellsReading, type KnownCells } from "../src/content/cells_reading";
-import { Combined, comparable, WithoutKeys } from "../src/content/changed_reading";
+import { comparable, Difference, WithoutKeys } from "../src/content/changed_reading";
 import { FullReading } from "../src/content/full_reading";
 import type { Range, Unit } from "../src/content/positions";
 import type { Reading, Sides } from "../src/content/reading";
@@ -191,26 +191,12 @@ describe.each(UNITS)("in %s", (unit) => {
 
   it("a difference with itself is 0, and with another the difference", () => {
     const other = new FullReading(sides, weights(queries.tokens, keys.tokens, 9));
-    const minus = (a: Reading, b: Reading) =>
-      new Combined(
-        [
-          { reading: a, factor: 1 },
-          { reading: b, factor: -1 },
-        ],
-        true,
-      );
-    expect(
-      minus(full, full)
-        .grid()
-        .mean.every((value) => value === 0),
-    ).toBe(true);
+    expect(new Difference(full, full).grid().mean.every((value) => value === 0)).toBe(true);
     const range = RANGES[1]!;
     const [a, b] = [full.row(range).values, other.row(range).values];
-    minus(full, other)
-      .row(range)
-      .values.forEach((value, key) => {
-        expect(value).toBeCloseTo(a[key]! - b[key]!, 6);
-      });
+    new Difference(full, other).row(range).values.forEach((value, key) => {
+      expect(value).toBeCloseTo(a[key]! - b[key]!, 6);
+    });
     expect(comparable(full, other)).toBe(true);
     expect(comparable(full, new CellsReading(sides, inCells(4, 4)))).toBe(false);
   });

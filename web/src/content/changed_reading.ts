@@ -1,4 +1,4 @@
-/** Readings made of others: with some keys hidden, as the difference of two, as the mean of several. */
+/** Readings made of others: with some keys hidden, and as the difference of two. */
 
 import type { Range } from "./positions";
 import type { Grid, Line, Link, Reading, Spot } from "./reading";
@@ -76,47 +76,40 @@ export class WithoutKeys implements Reading {
   }
 }
 
-/** A sum of readings over the same units, each with a factor: a difference, or a mean. */
-export class Combined implements Reading {
+/** What one reading has more than another one over the same units. */
+export class Difference implements Reading {
   readonly queries: number;
   readonly keys: number;
   readonly exact: boolean;
+  readonly signed = true;
   private drawn: Grid | null = null;
 
-  /** @param parts of the same size; those in cells have the same cells. */
+  /** @param b of the same size as `a`; if they are in cells, of the same cells. */
   constructor(
-    private readonly parts: readonly { reading: Reading; factor: number }[],
-    readonly signed: boolean,
+    private readonly a: Reading,
+    private readonly b: Reading,
   ) {
-    ({ queries: this.queries, keys: this.keys } = parts[0]!.reading);
-    this.exact = parts.every(({ reading }) => reading.exact);
+    ({ queries: this.queries, keys: this.keys } = a);
+    this.exact = a.exact && b.exact;
   }
 
   row(queries: Range): Line {
-    return this.line((reading) => reading.row(queries));
+    return between(this.a.row(queries), this.b.row(queries));
   }
 
   column(keys: Range): Line {
-    return this.line((reading) => reading.column(keys));
+    return between(this.a.column(keys), this.b.column(keys));
   }
 
   spot(queries: Range, keys: Range): Spot {
-    const spots = this.parts.map(({ reading, factor }) => ({ spot: reading.spot(queries, keys), factor }));
-    return {
-      mean: spots.reduce((sum, { spot, factor }) => sum + factor * spot.mean, 0),
-      max: spots.reduce((sum, { spot, factor }) => sum + factor * spot.max, 0),
-      exact: spots.every(({ spot }) => spot.exact),
-    };
+    const [a, b] = [this.a.spot(queries, keys), this.b.spot(queries, keys)];
+    return { mean: a.mean - b.mean, max: a.max - b.max, exact: a.exact && b.exact };
   }
 
   grid(): Grid {
     if (this.drawn) return this.drawn;
-    const grids = this.parts.map(({ reading, factor }) => ({ grid: reading.grid(), factor }));
-    this.drawn = {
-      ...grids[0]!.grid,
-      mean: summed(grids.map(({ grid, factor }) => ({ values: grid.mean, factor }))),
-      max: summed(grids.map(({ grid, factor }) => ({ values: grid.max, factor }))),
-    };
+    const [a, b] = [this.a.grid(), this.b.grid()];
+    this.drawn = { ...a, mean: subtracted(a.mean, b.mean), max: subtracted(a.max, b.max) };
     return this.drawn;
   }
 
@@ -125,15 +118,17 @@ export class Combined implements Reading {
   }
 
   exactQueries(): readonly number[] {
-    const [first, ...others] = this.parts.map(({ reading }) => reading.exactQueries());
-    return first!.filter((query) => others.every((queries) => queries.includes(query)));
-  }
-
-  private line(of: (reading: Reading) => Line): Line {
-    const lines = this.parts.map(({ reading, factor }) => ({ ...of(reading), factor }));
-    return { values: summed(lines), exact: lines.every(({ exact }) => exact) };
+    const others = new Set(this.b.exactQueries());
+    return this.a.exactQueries().filter((query) => others.has(query));
   }
 }
+
+const between = (a: Line, b: Line): Line => ({
+  values: subtracted(a.values, b.values),
+  exact: a.exact && b.exact,
+});
+
+const subtracted = (a: Float32Array, b: Float32Array) => a.map((value, place) => value - b[place]!);
 
 /** Whether two readings can be told apart number by number. */
 export function comparable(a: Reading, b: Reading): boolean {
@@ -143,10 +138,3 @@ export function comparable(a: Reading, b: Reading): boolean {
 
 const alike = (a: Uint32Array, b: Uint32Array) =>
   a.length === b.length && a.every((edge, place) => edge === b[place]);
-
-function summed(parts: readonly { values: Float32Array; factor: number }[]): Float32Array {
-  const sum = new Float32Array(parts[0]!.values.length);
-  for (const { values, factor } of parts)
-    for (let place = 0; place < sum.length; place++) sum[place]! += factor * values[place]!;
-  return sum;
-}

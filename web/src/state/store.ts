@@ -1,7 +1,7 @@
 /** What the reader chose: one selection and one set of options, which all views share. */
 
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import { Combined, comparable, WithoutKeys } from "../content/changed_reading";
+import { comparable, Difference, WithoutKeys } from "../content/changed_reading";
 import { type Positions, type Range, same, type Unit } from "../content/positions";
 import type { Reading } from "../content/reading";
 import { type Choice, type Report, sameHead } from "../content/report";
@@ -260,11 +260,5 @@ export class Store {
   }
 }
 
-function subtracted(a: Reading | null, b: Reading | null): Reading | null {
-  if (a === null || b === null || !comparable(a, b)) return null;
-  const parts = [
-    { reading: a, factor: 1 },
-    { reading: b, factor: -1 },
-  ];
-  return new Combined(parts, true);
-}
+const subtracted = (a: Reading | null, b: Reading | null): Reading | null =>
+  a && b && comparable(a, b) ? new Difference(a, b) : null;
