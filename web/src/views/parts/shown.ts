@@ -31,7 +31,7 @@ export type PlacedSegment<K extends Segment["kind"]> = Placed & { segment: Extra
 /** The positions that a pane has, once each. */
 export function sidesOf(pane: Pane): readonly Placed[] {
   const [queries, keys] = [pane.queries.value, pane.keys.value];
-  if (queries === keys) return [{ side: "both", positions: keys }];
+  if (pane.group.value.kind === "self") return [{ side: "both", positions: keys }];
   return [
     { side: "queries", positions: queries },
     { side: "keys", positions: keys },

@@ -55,8 +55,7 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
   const shown = shownIn(store, pane);
   const shade = shown.shade.peek();
   if (!shade) return null;
-  const group = pane.group.peek();
-  const isOne = group.queries === group.keys;
+  const isOne = pane.group.peek().kind === "self";
   const sides: Side[] = isOne ? ["queries"] : ["queries", "keys"];
   const sheets = sides.map((side) => sheetOf(store, pane, side, isOne, shown, shade));
   return {

@@ -21,8 +21,7 @@ const SIDES: Record<Side, string> = { queries: "Queries", keys: "Keys" };
 function TextView({ store, pane }: ViewProps) {
   const shown = useMemo(() => shownIn(store, pane), [store, pane]);
   const found = useSignal<Place | null>(null);
-  const group = pane.group.value;
-  const isOne = group.queries === group.keys;
+  const isOne = pane.group.value.kind === "self";
   const all = { store, pane, isOne, shown, found };
   const isLong = [pane.queries.value, pane.keys.value].some(({ words }) => words.length > SHORT);
   const { run, group: number } = pane.choice.value;
