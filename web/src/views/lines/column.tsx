@@ -75,10 +75,10 @@ export function ColumnOver({ store, pane, side, height }: ColumnProps) {
     } else if (event.key === "ArrowLeft" || event.key === "ArrowRight")
       document.getElementById(`lines-${pane.id}-${event.key === "ArrowLeft" ? "queries" : "keys"}`)?.focus();
     else if (event.key === "Enter" || event.key === " ") pin(event.shiftKey);
-    else if (event.key === "Escape") {
-      store.letGo();
-      active.value = null;
-    } else return;
+    else {
+      if (event.key === "Escape") active.value = null;
+      return;
+    }
     event.preventDefault();
   };
   return (

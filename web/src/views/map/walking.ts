@@ -1,4 +1,4 @@
-/** A map by the keyboard: arrows walk from weight to weight, Enter pins, Escape lets go, + - and 0 zoom. */
+/** A map by the keyboard: arrows walk from weight to weight, Enter pins, + - and 0 zoom. */
 
 import type { Range } from "../../content/positions";
 import type { Selection, Store } from "../../state/store";
@@ -32,7 +32,6 @@ export function walk(event: KeyboardEvent, store: Store, sight: Sight, field: Fi
   else if (event.key === "-" || event.key === "_") enlargeChosen(store, sight, field, 1 / FACTOR);
   else if (event.key === "0") field.window.set(whole(field.size().queries, field.size().keys));
   else if (event.key === "Enter" || event.key === " ") return pinned(store);
-  else if (event.key === "Escape") store.pointed.value = store.pinned.value = null;
   else return false;
   return true;
 }

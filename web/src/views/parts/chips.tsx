@@ -79,6 +79,7 @@ export function Chips({ store, placed, units, title, shown, shades }: ChipsProps
       <h3>{title}</h3>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the chips are buttons; one listener serves them all. */}
       {/* biome-ignore lint/a11y/useKeyWithMouseEvents: focus points as well. */}
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents: keys click buttons. */}
       <div
         class="chips"
         data-side={side}
@@ -94,9 +95,6 @@ export function Chips({ store, placed, units, title, shown, shades }: ChipsProps
         onClick={(event) => {
           const selection = aimed(event);
           if (selection) store.pin(selection);
-        }}
-        onKeyDown={(event) => {
-          if (event.key === "Escape") store.pointed.value = store.pinned.value = null;
         }}
       >
         {row}

@@ -1,4 +1,4 @@
-/** What pointer and keys do on a canvas: pointing selects, a click or Enter pins, arrows move, Escape lets go. */
+/** What pointer and keys do on a canvas: pointing selects, a click or Enter pins, arrows move. */
 
 import type { TargetedKeyboardEvent, TargetedMouseEvent, TargetedPointerEvent } from "preact";
 import type { Selection, Store } from "../../state/store";
@@ -53,7 +53,6 @@ export function pointing(store: Store, field: Field) {
       const [arrow, selection] = [ARROWS[event.key], store.pointed.peek()];
       if (arrow) store.pointed.value = field.step(arrow);
       else if (event.key === "Enter" && selection) store.pin(selection);
-      else if (event.key === "Escape") store.pointed.value = store.pinned.value = null;
       else return;
       event.preventDefault();
     },

@@ -16,7 +16,6 @@ export interface Acts {
   hold(tokens: Range): void;
   /** Pins all from the words that are pinned to these. */
   extend(tokens: Range): void;
-  letGo(): void;
 }
 
 /** The acts on one side. */
@@ -39,9 +38,6 @@ export function actsOn(store: Store, side: Side, isOne: boolean): Acts {
       const chosen = chosenOf(store.pinned.peek(), direction());
       const from = chosen && (isOne || chosen.side === side) ? chosen.tokens : null;
       acts.hold(spanned(from, tokens));
-    },
-    letGo: () => {
-      store.pinned.value = store.pointed.value = null;
     },
   };
   return acts;

@@ -32,8 +32,7 @@ export function followKeys({ box, standing, acts, start, pinned, go }: Ways): ()
   const press = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const now = here ?? start();
-    if (event.key === "Escape") acts.letGo();
-    else if (event.key === "Enter" || event.key === " ") acts.choose(tokensAt(now));
+    if (event.key === "Enter" || event.key === " ") acts.choose(tokensAt(now));
     else {
       const unit = reached(event.key, standing, now, box);
       if (unit === null) return;
