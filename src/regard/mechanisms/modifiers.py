@@ -190,13 +190,13 @@ def alibi(heads: int | Tensor, *, align: Align = "first") -> Bias:
     """
     if isinstance(heads, Tensor):
         return Alibi(heads, aligned(align))
+    return Alibi(torch.tensor(alibi_slopes(heads)), aligned(align))
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return the slopes; where heads are no power of two, every other one of twice as many fills up."""
     if not isinstance(heads, int) or heads < 1:
         raise MechanismError(f"alibi: expected how many heads, at least 1, or their slopes; got {heads!r}")
-    return Alibi(torch.tensor(_slopes(heads)), aligned(align))
-
-
-def _slopes(heads: int) -> list[float]:
-    """Return the slopes; where heads are no power of two, every other one of twice as many fills up."""
     power = 1 << (heads.bit_length() - 1)
     slopes = [2.0 ** (-8.0 * head / power) for head in range(1, power + 1)]
     between = [2.0 ** (-4.0 * head / power) for head in range(1, 2 * power + 1, 2)]

@@ -1,27 +1,24 @@
-"""What is asked of widths and positions that are handed in."""
+"""What is asked of positions that are handed in."""
 
 import torch
 from torch import Tensor
 
-from regard.errors import LayerError, ShapeError
-
-
-def check_width(name: str, width: int, divisor: int) -> None:
-    """Raise a LayerError where a width is not a positive multiple of a number."""
-    if width < 1 or width % divisor:
-        raise LayerError(f"{name}: expected a width that is a multiple of {divisor}; got {width}")
-
-
-def check_base(name: str, base: float) -> None:
-    """Raise a LayerError where frequencies would not fall."""
-    if not 1 < base < float("inf"):
-        raise LayerError(f"{name}: expected a base above 1, such as 10000; got {base!r}")
+from regard.errors import ShapeError
 
 
 def check_positions(name: str, positions: Tensor) -> None:
     """Raise a ShapeError where positions are no numbers on a line."""
     if positions.dtype == torch.bool or positions.is_complex():
         raise ShapeError(f"{name}: expected positions as numbers; got {positions.dtype}")
+
+
+def check_coordinates(name: str, positions: Tensor) -> None:
+    """Raise a ShapeError where positions are no (row, column)."""
+    check_positions(name, positions)
+    if positions.ndim < 2 or positions.shape[-1] != 2:
+        raise ShapeError(
+            f"{name}: expected positions (N, 2) or (B, N, 2), a row and a column each; got {tuple(positions.shape)}"
+        )
 
 
 def check_turned(name: str, x: Tensor, width: int, positions: Tensor, coordinates: tuple[int, ...] = ()) -> None:

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import LayerError
-from regard.layers.positions.checks import check_base, check_turned, check_width
+from regard.layers.positions.checks import check_turned
 from regard.layers.positions.fixed import FixedNumbers
+from regard.layers.positions.frequencies import falling_frequencies
 from regard.layers.positions.scalings import RotaryScaling
 from regard.shapes import compute_dtype
 
@@ -39,16 +40,15 @@ class Rotary(nn.Module):
         interleaved: bool = False,
         scaling: RotaryScaling | None = None,
     ) -> None:
-        check_base("Rotary", base)
         turned = int(width * part)
         if not 0 < part <= 1 or turned < 2 or turned % 2:
             raise LayerError(
                 f"Rotary: expected an even part of the width to turn; got part={part!r} of width={width!r}"
             )
+        plain = falling_frequencies("Rotary", turned, base)
         super().__init__()
         self.width, self.turned = width, turned
         self.base, self.interleaved, self.scaling = base, interleaved, scaling
-        plain = frequencies(turned, base)
         self.frequencies = FixedNumbers(plain if scaling is None else scaling.scaled(plain, base))
 
     @property
@@ -89,12 +89,6 @@ class Rotary(nn.Module):
         pairs = "neighbours" if self.interleaved else "halves"
         scaled = "" if self.scaling is None else f", scaling={self.scaling}"
         return f"width={self.width}, turned={self.turned}, base={self.base:g}, pairs={pairs}{scaled}"
-
-
-def frequencies(width: int, base: float) -> Tensor:
-    """Return base^(-2i/width) for i = 0 .. width/2 - 1, in float64 on the CPU."""
-    check_width("frequencies", width, 2)
-    return base ** (-torch.arange(0, width, 2, dtype=torch.float64, device="cpu") / width)
 
 
 def turn(x: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tensor:
