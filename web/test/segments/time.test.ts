@@ -49,6 +49,17 @@ describe("moments", () => {
     expect(momentsOf(other, "queries", times)).toEqual(momentsOf(one, "keys", times));
   });
 
+  it("count queries and not cells, of which the last may hold fewer", () => {
+    const grid = (mean: number[], rowEdges: number[]) => ({
+      ...{ rows: mean.length, columns: 1, rowEdges: Uint32Array.from(rowEdges), columnEdges: edges(1) },
+      ...{ mean: Float32Array.from(mean), max: Float32Array.from(mean) },
+    });
+    const cells = momentsOf(grid([0.1, 0.4], [0, 4, 5]), "queries", [2, 4.5]);
+    const apart = momentsOf(grid([0.1, 0.1, 0.1, 0.1, 0.4], [0, 1, 2, 3, 4, 5]), "queries", [2, 2, 2, 2, 4.5]);
+    expect(cells[0]!.mean).toBeCloseTo(apart[0]!.mean, 6);
+    expect(cells[0]!.spread).toBeCloseTo(apart[0]!.spread, 6);
+  });
+
   it("have no place where there is no weight", () => {
     const none = new Float32Array(columns);
     none[0] = 1;

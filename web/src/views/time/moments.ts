@@ -29,7 +29,10 @@ export function momentsOf(
     let [sum, first, second] = [0, 0, 0];
     for (const [place, time] of times.entries()) {
       if (time === null) continue;
-      const weight = grid.mean[isKeys ? item * grid.columns + place : place * grid.columns + item]!;
+      // The weight on keys adds up in a cell; that of queries is their mean, which counts for each of them.
+      const weight = isKeys
+        ? grid.mean[item * grid.columns + place]!
+        : grid.mean[place * grid.columns + item]! * (grid.rowEdges[place + 1]! - grid.rowEdges[place]!);
       sum += weight;
       first += weight * time;
       second += weight * time * time;
