@@ -1,6 +1,7 @@
 /** The whole figure of a head: map and arcs, with what is selected. */
 
 import { percent } from "../../content/numbers";
+import type { Range } from "../../content/positions";
 import { type Shading, shading } from "../../drawing/colors";
 import type { Pen } from "../../drawing/pen";
 import type { Store } from "../../state/store";
@@ -37,13 +38,24 @@ export function drawFigure(pen: Pen, store: Store, scene: Scene, map: HTMLCanvas
 
 /** What is known of the selected pair, in words. */
 export function saidOfPair(store: Store, scene: Scene): string {
-  const { residues, scores, exact, signed } = scene;
+  const { residues, scores, exact: isWhole, signed } = scene;
   const [a, b] = selectedOf(store, residues);
   if (a === null || b === null || a === b) return "";
-  const place = (residue: number) => Math.floor(((residue + 0.5) * scores.side) / residues.count);
-  const score = scores.values[place(a) * scores.side + place(b)]!;
+  const isCorrected = isWhole && !signed && correction.value;
+  const { score, exact } = isCorrected
+    ? { score: scores.values[a * scores.side + b]!, exact: true }
+    : plain(scene, a, b);
   const touches = residues.touch(a, b);
   const known = touches === null ? "" : touches ? ", a known contact" : ", no known contact";
-  const isCorrected = exact && !signed && correction.value;
   return `${residues.name(a)} and ${residues.name(b)}: ${exact ? "" : "about "}${percent(score, signed)}, both directions averaged${isCorrected ? " and corrected" : ""}${known}`;
+}
+
+/** The score of a pair itself, not of those that stand for it on a coarser map. */
+function plain({ reading, units }: Scene, a: number, b: number): { score: number; exact: boolean } {
+  const [one, other] = [a, b].map((residue) => ({ from: units[residue]!, to: units[residue]! + 1 })) as [
+    Range,
+    Range,
+  ];
+  const [there, back] = [reading.spot(one, other), reading.spot(other, one)];
+  return { score: (there.mean + back.mean) / 2, exact: there.exact && back.exact };
 }

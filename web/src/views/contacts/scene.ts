@@ -20,6 +20,9 @@ const MOST = 2048;
 /** What the view shows. */
 export interface Scene {
   residues: Residues;
+  reading: Reading;
+  /** The unit of each residue. */
+  units: Uint32Array;
   /** Scores of evenly spread residues, all of them where there are few. */
   scores: Scores;
   /** Whether every pair's score is known. */
@@ -54,8 +57,7 @@ export function sceneOf(store: Store, pane: Pane): Scene | null {
   const isApart = (a: number, b: number) => Math.abs(a - b) >= APART || residues.chainOf(a) !== residues.chainOf(b);
   const pairs = ranked(isApart, Math.max(1, Math.round(pairsAResidue.value * residues.count)));
   return {
-    residues,
-    scores,
+    ...{ residues, reading, units, scores },
     exact: isWhole,
     signed,
     pairs,
