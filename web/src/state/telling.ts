@@ -44,7 +44,7 @@ function strongest(line: Line, positions: Positions, store: Store, signed: boole
   const named = largest(line.values, NAMED).map(
     (index) => `${apart(visible(positions.label(unit, index)))} ${percent(line.values[index]!, signed)}`,
   );
-  return about(line.exact) + (named.join(", ") || "nothing");
+  return named.length > 0 ? about(line.exact) + named.join(", ") : "nothing";
 }
 
 /** The places of the largest values other than 0, by size without sign, largest first. */

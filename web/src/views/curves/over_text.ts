@@ -139,9 +139,12 @@ export function toldOf(store: Store, pane: Pane, statistic: Statistic, curves: r
     const part = stretches.filter(({ from, to }) => from < units.to && to > units.from);
     return part.reduce((sum, { value }) => sum + value, 0) / Math.max(1, part.length);
   });
-  const mean = units.to - units.from > 1 ? "mean " : "";
+  const mean = units.to - units.from > 1 ? "mean " : curves.some(isPooled) ? "about " : "";
   return `${positions.name(unit, range)}: ${mean}${numbers.map(short).join(" and ")}`;
 }
+
+/** Whether a number stands for several positions. */
+const isPooled = ({ stretches }: Curve) => stretches.some(({ from, to }) => to > from + 1);
 
 /** What of a selection a chart marks. */
 export const sideOf = (selection: Selection | null, statistic: Statistic): Range | null =>
