@@ -5,7 +5,7 @@ import type { Pane } from "../../state/store";
 import type { Rule } from "./pairs";
 
 /** How texts are shown. */
-export interface Chosen {
+interface Chosen {
   /** Whether the second of two stretches attends to the first; null: whichever has weights. */
   swapped: Signal<boolean | null>;
   rule: Signal<Rule>;

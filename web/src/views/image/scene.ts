@@ -21,7 +21,7 @@ import { totals } from "./totals";
 export type Placement = PlacedSegment<"image">;
 
 /** Positions outside of pictures, with what they are called. */
-export interface Others {
+interface Others {
   placed: Placed;
   units: readonly number[];
   title: string;

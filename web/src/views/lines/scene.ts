@@ -16,7 +16,7 @@ export const ROW = 22;
 export const TOP = 26;
 export const LETTERS = 14;
 /** The gap between a word and its lines. */
-export const GAP = 6;
+const GAP = 6;
 /** What a scroll bar takes at the outer edge. */
 const EDGE = 12;
 /** Saved pictures hold this many rows at most. */
@@ -25,7 +25,7 @@ const SAVED_WIDTH = 640;
 const MOST_MEASURED = 400;
 
 /** One column of words. */
-export interface Column {
+interface Column {
   positions: Positions;
   count: number;
   scrolled: number;

@@ -9,7 +9,7 @@ export type Side = "queries" | "keys";
 export const across = (side: Side): Side => (side === "queries" ? "keys" : "queries");
 
 /** How far each column is scrolled, in pixels, and whether they move together. */
-export interface Scrolled {
+interface Scrolled {
   queries: Signal<number>;
   keys: Signal<number>;
   linked: Signal<boolean>;

@@ -13,7 +13,7 @@ export interface Stroke {
 }
 
 /** What the strongest line of a word to words before (or behind) the other window weighs. */
-export interface Stub {
+interface Stub {
   head: number;
   side: Side;
   unit: number;
@@ -40,7 +40,7 @@ const AT_HAND = 600;
 const known = new WeakMap<Reading, Map<string, Float32Array>>();
 
 /** The weights of a unit on those of the other side, or of those of the other side on it. */
-export function valuesOf(reading: Reading, side: Side, unit: number): Float32Array {
+function valuesOf(reading: Reading, side: Side, unit: number): Float32Array {
   const lines = known.get(reading) ?? new Map<string, Float32Array>();
   known.set(reading, lines);
   const name = `${side}${unit}`;

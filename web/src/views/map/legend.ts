@@ -11,7 +11,7 @@ const APART = 10;
 const LONGEST = 300;
 
 /** A weight that the bar names, and where, from 0 to 1. */
-export interface Tick {
+interface Tick {
   weight: number;
   place: number;
   text: string;

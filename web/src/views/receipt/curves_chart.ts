@@ -28,7 +28,7 @@ export function colorsOf(check: Check): Map<string, string> {
 }
 
 /** The chart of one way. */
-export function checkChart(check: Check, way: Way, box: Box): { asked: Asked; chart: Chart } {
+function checkChart(check: Check, way: Way, box: Box): { asked: Asked; chart: Chart } {
   const values = WAYS.flatMap((each) => Object.values(check[each]).flat()).filter(Number.isFinite);
   const verb = { deletion: "removed", insertion: "inserted" }[way];
   const asked: Asked = {

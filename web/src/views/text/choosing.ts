@@ -20,7 +20,7 @@ export const isSamePlace = (a: Place | null, b: Place | null) =>
   a?.side === b?.side && same(a?.tokens ?? null, b?.tokens ?? null);
 
 /** The side that words are chosen on. */
-export const chosenSide = (direction: Direction): Side => (direction === "attends to" ? "queries" : "keys");
+const chosenSide = (direction: Direction): Side => (direction === "attends to" ? "queries" : "keys");
 
 /** The direction that counts: that of the words that are pinned, else the reader's option. */
 export function directionOf(pinned: Selection | null, option: Direction): Direction {

@@ -7,7 +7,7 @@ import { inNextLine, nudge } from "./moving";
 import type { Standing } from "./standing";
 
 /** What a walk through a text needs. */
-export interface Ways {
+interface Ways {
   box: HTMLElement;
   standing: Standing;
   acts: Acts;

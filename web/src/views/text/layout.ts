@@ -1,7 +1,7 @@
 /** Lays words out in lines, for a drawing. */
 
 /** A word to lay out; one that goes on stands right behind the one before it. */
-export interface Item {
+interface Item {
   text: string;
   /** How wide it is by itself. */
   wide: number;
