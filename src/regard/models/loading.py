@@ -49,15 +49,15 @@ def _fill(model: nn.Module, stored: StoredTensors, names: Collection[str], famil
     Raises:
         ModelError: some are missing, unexpected or of another shape.
     """
-    own = model.state_dict()
+    own = dict(model.named_parameters())  # what is shared, once
     filled: set[str] = set()
     unexpected = []
     for name, tensor in stored:
         if name not in names:
             continue
-        parts = dict(family.ours(name, tensor))
+        parts = {_place(ours, own, family.body): part for ours, part in family.ours(name, tensor)}
         if not parts or not parts.keys() <= own.keys():
-            unexpected.append(name)
+            unexpected += [] if family.repeats(name) else [name]
             continue
         for ours, part in parts.items():
             _copy(own[ours], part, name)
@@ -70,10 +70,18 @@ def _fill(model: nn.Module, stored: StoredTensors, names: Collection[str], famil
         )
 
 
+def _place(name: str, own: Collection[str], body: str) -> str:
+    """Return where a tensor is: within the body, where a head stands beside it."""
+    return f"{body}.{name}" if name not in own and f"{body}.{name}" in own else name
+
+
 def _copy(own: Tensor, stored: Tensor, name: str) -> None:
+    if stored.shape == (1, *own.shape):
+        stored = stored[0]
     if own.shape != stored.shape:
         raise ModelError(f"{name}: expected {tuple(own.shape)}, as the config says; got {tuple(stored.shape)}")
-    own.copy_(stored)
+    with torch.no_grad():
+        own.copy_(stored)
 
 
 def _listed(names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """A config.json read field by field, so that nothing in it which changes the computation is passed over."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from torch import nn
@@ -48,7 +48,7 @@ HARMLESS = frozenset(
     }
 )
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "gelu_new": lambda: nn.GELU(approximate="tanh"),
     "gelu_pytorch_tanh": lambda: nn.GELU(approximate="tanh"),
@@ -92,6 +92,10 @@ class Config:
         """Whether a field is there, and not null."""
         return field in self._fields
 
+    def is_a(self, field: str, kind: type) -> bool:
+        """Whether a field is there and of a kind."""
+        return isinstance(self._fields.get(field), kind)
+
     def one_of(self, field: str, *known: Any) -> Any:
         """Return a field that may have these values only, the first where it is absent.
 
@@ -100,13 +104,26 @@ class Config:
         """
         self._read.add(field)
         value = self._fields.get(field, known[0])
-        if not any(value == each and type(value) is type(each) for each in known):
+        self.check(field, value, *known)
+        return value
+
+    def check(self, field: str, value: Any, *known: Any) -> None:
+        """Expect one of some values in a field.
+
+        Raises:
+            ModelError: it is another.
+        """
+        if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in known):
             expected = " or ".join(repr(each) for each in known)
             raise ModelError(
                 f"{self._name}: {field}: expected {expected}; got {value!r}, which asks for a computation that"
                 " is not here. Load the model with the library that it was made with"
             )
-        return value
+
+    def inner(self, *fields: str) -> "Config | None":
+        """Return the fields within the first of these that is there, or None."""
+        held = next((field for field in fields if self.has(field)), None)
+        return None if held is None else Config(self.take(held, dict), f"{self._name}: {held}")
 
     def activation(self, field: str, default: str) -> nn.Module:
         """Return the activation that a field names."""

@@ -54,23 +54,34 @@ class Family:
             say which parts there are.
         renames: from stored modules to ours, the first that speaks of a tensor counting.
         prefix: what may stand before stored names, the model's own where a head stands beside it.
+        body: where ours of the renames are within a model that has a head beside its body.
         ignored: expressions for stored tensors that nothing is computed with.
+        tied: expressions for stored tensors that repeat the embedding in a model that has no place for them.
         harmless: fields of the config that change nothing, beside those of every family.
     """
 
     build: Callable[[Config, Collection[str]], nn.Module]
     renames: tuple[Rename, ...]
     prefix: str = ""
+    body: str = ""
     ignored: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
     harmless: tuple[str, ...] = ()
 
     def plain(self, name: str) -> str:
-        """Return a stored name without prefix."""
-        return name.removeprefix(self.prefix)
+        """Return a stored name without prefix, norms in the words of today."""
+        return re.sub(r"\.beta$", ".bias", re.sub(r"\.gamma$", ".weight", name.removeprefix(self.prefix)))
 
     def ignores(self, name: str) -> bool:
         """Whether nothing is computed with a stored tensor."""
-        return any(re.fullmatch(each, self.plain(name)) for each in self.ignored)
+        return self._is_one_of(name, self.ignored)
+
+    def repeats(self, name: str) -> bool:
+        """Whether a stored tensor for which there is no place repeats another."""
+        return self._is_one_of(name, self.tied)
+
+    def _is_one_of(self, name: str, expressions: tuple[str, ...]) -> bool:
+        return any(re.fullmatch(each, self.plain(name)) for each in expressions)
 
     def ours(self, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield our names and tensors of a stored one; nothing where it is unknown.

@@ -1,11 +1,12 @@
 """The recurrent model: an encoder, a decoder, and how the one reads of the other."""
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from regard.models.recurrent.alignment import AdditiveAlignment, BilinearAlignment, NoAlignment
+from regard.models.recurrent.alignment import AdditiveAlignment, Alignment, BilinearAlignment, NoAlignment
 from regard.models.recurrent.encoder import Annotations, RecurrentEncoder
 from regard.models.recurrent.input_feeding import InputFeedingDecoder
 from regard.models.recurrent.searching import SearchingDecoder
@@ -55,7 +56,8 @@ class Recurrent(nn.Module):
     def encode(self, tokens: Tensor, *, real: Tensor | None = None) -> Annotations:
         """Return what `decode` reads of a source (B, N)."""
         source: Annotations = self.encoder(tokens, real)
-        return replace(source, keys=self.decoder.alignment.keys(source.values))
+        alignment = cast("Alignment", self.decoder.alignment)
+        return replace(source, keys=alignment.keys(source.values))
 
     def decode(self, tokens: Tensor, memory: Annotations, *, cache: list[RecurrentCache] | None = None) -> Tensor:
         """Return logits (B, T, V) of what follows each token.

@@ -1,0 +1,222 @@
+"""The Transformer: an encoder, and a decoder that attends to what it gives.
+
+Letters: B batch, N source positions, T target positions, E width, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.layers import (
+    Cache,
+    Caches,
+    DecoderBlock,
+    EncoderBlock,
+    FeedForward,
+    GrowingCache,
+    MultiHead,
+    make_caches,
+)
+from regard.layers.positions import Sinusoidal
+from regard.mechanisms.attention import Attention
+from regard.mechanisms.masks import causal
+from regard.models.embedding import TextEmbedding, vectors_of
+from regard.models.encoder import Encoder
+from regard.models.padding import positions_of, real_keys, text_keys
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a decoder may know of a source.
+
+    Attributes:
+        vectors: (B, N, E).
+        real: (B, N), True where there is a token; None: everywhere.
+    """
+
+    vectors: Tensor
+    real: Tensor | None = None
+
+
+class TargetDecoder(nn.Module):
+    """Tokens to logits of what comes after each, in sight of a source.
+
+    Args:
+        embedding: tokens to vectors.
+        blocks: what these pass, one after another; which earlier tokens one sees, their attention says.
+        norm: what they pass last. Default: nothing, as where norms stand after their branches.
+        head: vectors to logits. Default: the embedding's own weights.
+        scale: what vectors are multiplied by before that.
+        bias: whether the logits of the embedding's own weights add a bias.
+    """
+
+    def __init__(
+        self,
+        embedding: TextEmbedding,
+        blocks: Iterable[DecoderBlock],
+        *,
+        norm: nn.Module | None = None,
+        head: nn.Linear | None = None,
+        scale: float = 1.0,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.Identity() if norm is None else norm
+        self.head = head
+        self.scale = scale
+        self.bias = nn.Parameter(torch.zeros(embedding.tokens.num_embeddings)) if bias else None
+
+    def forward(
+        self, tokens: Tensor, memory: Memory, cache: Caches | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return logits (B, T, V); see `Transformer.decode`."""
+        positions = positions_of(tokens, 0 if cache is None else cache.length, padding)
+        x = self.embedding(tokens, positions)  # (B, T, E)
+        mask, source_mask = text_keys(padding), real_keys(memory.real, memory.vectors)
+        for number, block in enumerate(self.blocks):
+            own, source = (None, None) if cache is None else cache[2 * number : 2 * number + 2]
+            x = block(
+                x,
+                memory.vectors,
+                mask=mask,
+                source_mask=source_mask,
+                positions=positions,
+                cache=own,
+                source_cache=source,
+            )
+        x = self.norm(x) * self.scale
+        return F.linear(x, self.embedding.tokens.weight, self.bias) if self.head is None else self.head(x)
+
+
+class Transformer(nn.Module):
+    """An encoder of a source and a decoder of a target.
+
+    Args:
+        encoder: reads the source.
+        decoder: writes the target.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need".
+    """
+
+    def __init__(self, encoder: Encoder, decoder: TargetDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(
+        self, source: Tensor, target: Tensor, *, real: Tensor | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return logits (B, T, V) of what follows each token of the target.
+
+        Args:
+            source: (B, N).
+            target: (B, T), each token given the ones before it.
+            real: (B, N), True where the source has a token. Default: everywhere.
+            padding: as for `decode`.
+        """
+        return self.decode(target, self.encode(source, real=real), padding=padding)
+
+    def encode(self, tokens: Tensor, *, real: Tensor | None = None) -> Memory:
+        """Return what `decode` reads of a source (B, N), `real` as in a call."""
+        return Memory(self.encoder(tokens, real=real), real)
+
+    def decode(
+        self, tokens: Tensor, memory: Memory, *, cache: Caches | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return logits (B, T, V) of what follows each token.
+
+        Args:
+            tokens: (B, T); with a cache, those after the ones it has seen.
+            memory: what `encode` gave.
+            cache: what `caches` gave; it takes in what these tokens add.
+            padding: (B,), how many tokens at the start of each item, of the whole target, are no text. Default:
+                none.
+        """
+        logits: Tensor = self.decoder(tokens, memory, cache, padding)
+        return logits
+
+    def caches(self, kind: Callable[[], Cache] = GrowingCache) -> Caches:
+        """Return empty caches for a target, of a kind, two a block: of the target and of the source."""
+        return make_caches(self.decoder, kind)
+
+
+def transformer(
+    *,
+    vocabulary: int,
+    width: int,
+    layers: int,
+    heads: int,
+    hidden: int,
+    decoder_layers: int | None = None,
+    decoder_heads: int | None = None,
+    decoder_hidden: int | None = None,
+    activation: nn.Module | None = None,
+    positions: nn.Module | None = None,
+    scaled: bool = True,
+    bias: bool = False,
+    dropout: float = 0.1,
+    attention_dropout: float = 0.0,
+) -> Transformer:
+    """Return a Transformer of some size, with one vocabulary for source, target and logits.
+
+    Args:
+        vocabulary: how many different tokens there are.
+        width: E.
+        layers: how many blocks the encoder has.
+        heads: a block of the encoder.
+        hidden: width inside its feed-forward layers.
+        decoder_layers: how many blocks the decoder has. Default: as the encoder; so for the next two.
+        decoder_heads: a block of the decoder.
+        decoder_hidden: width inside its feed-forward layers.
+        activation: of feed-forward layers. Default: ReLU.
+        positions: what positions become vectors by. Default: `Sinusoidal(width)`.
+        scaled: whether embeddings of tokens are multiplied by the square root of E.
+        bias: whether logits add a bias.
+        dropout: probability with which a number of a branch, or an embedding's, is dropped in training.
+        attention_dropout: the same for weights of attention.
+    """
+    act = nn.ReLU() if activation is None else activation
+
+    def attends(count: int, **parts: Any) -> MultiHead:
+        return MultiHead(width, count, dropout=attention_dropout, **parts)
+
+    def reads() -> EncoderBlock:
+        norms = (nn.LayerNorm(width) for _ in range(2))
+        feeds = FeedForward(width, hidden, act)
+        return EncoderBlock(attends(heads), feeds, *norms, order="post", drop=nn.Dropout(dropout))
+
+    def writes() -> DecoderBlock:
+        count = heads if decoder_heads is None else decoder_heads
+        own = attends(count, mechanism=Attention(mask=causal()))
+        source = attends(count, source_width=width)
+        feeds = FeedForward(width, hidden if decoder_hidden is None else decoder_hidden, act)
+        norms = (nn.LayerNorm(width) for _ in range(3))
+        return DecoderBlock(own, source, feeds, *norms, order="post", drop=nn.Dropout(dropout))
+
+    embedding = TextEmbedding(
+        vectors_of(vocabulary, width, width**-0.5),
+        positions=Sinusoidal(width) if positions is None else positions,
+        scale=width**0.5 if scaled else 1.0,
+        dropout=dropout,
+    )
+    count = layers if decoder_layers is None else decoder_layers
+    return Transformer(
+        Encoder(embedding, (reads() for _ in range(layers))),
+        TargetDecoder(embedding, (writes() for _ in range(count)), bias=bias),
+    )
+
+
+def transformer_base(vocabulary: int = 37000) -> Transformer:
+    """Return the paper's base model: 6 layers of 8 heads, 512 wide; Vaswani et al. 2017, table 3."""
+    return transformer(vocabulary=vocabulary, width=512, layers=6, heads=8, hidden=2048)
+
+
+def transformer_big(vocabulary: int = 37000) -> Transformer:
+    """Return the paper's big model: 6 layers of 16 heads, 1024 wide; Vaswani et al. 2017, table 3."""
+    return transformer(vocabulary=vocabulary, width=1024, layers=6, heads=16, hidden=4096, dropout=0.3)
