@@ -72,6 +72,11 @@ def is_running() -> bool:
     return _running.get()
 
 
+def is_led() -> bool:
+    """Whether somebody follows calls of `attend`, and so has to see each attention as one call."""
+    return bool(_leads.get())
+
+
 @contextmanager
 def leading(lead: Lead) -> Iterator[None]:
     """Within the block, lead every call of `attend` through a function.

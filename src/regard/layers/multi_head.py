@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,14 @@ from regard.layers.caches.source import SourceCache
 from regard.layers.caches.state import StateCache
 from regard.layers.holding import Held
 from regard.layers.places import Places
+from regard.layers.reading import PositionBias, Reading, Rotary, read, turned
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.linear import LinearAttention
 from regard.mechanisms.masks import as_mask, causal
 from regard.mechanisms.masks.rule import Full, MaskLike
-from regard.mechanisms.modifiers import Modifier
 from regard.mechanisms.weighing import Softmax, softmax
 
-Rotary = Callable[[Tensor, Tensor], Tensor]
 LinearFactory = Callable[[Tensor], LinearAttention]
-
-
-class PositionBias(Protocol):
-    """What adds to scores for how far a key stands from its query."""
-
-    def __call__(self, queries: int, keys: int) -> Modifier:
-        """Return the modifier of a call whose last query stands at the last key."""
 
 
 class MultiHead(nn.Module):
@@ -163,11 +155,9 @@ class MultiHead(nn.Module):
         self, x: Tensor, attention: Attention, mask: MaskLike | None, positions: Tensor | None, cache: Cache | None
     ) -> Tensor:
         """Return what heads give (B, H, Nq, Dv) in attention of a sequence to itself."""
-        first, queries = 0 if cache is None else cache.length, x.shape[1]
-        query, key, value = self._rotated(x, first, positions)
-        kept = Kept(key, value) if cache is None else cache.extend(key, value)
-        places = Places(first, queries, kept.places)
-        return self._attended(query, kept, attention, mask, places)
+        query, key, value = self._queries(x), self._keys(x), self._values(x)
+        reading = read(query, key, value, rotary=self.rotary, positions=positions, cache=cache)
+        return reading.attended(self._with_parts(attention, mask), self.position_bias)
 
     def _source(
         self, x: Tensor, source: Tensor, attention: Attention, mask: MaskLike | None, cache: Cache | None
@@ -177,23 +167,19 @@ class MultiHead(nn.Module):
         if kept is None:
             key, value = self._keys(source), self._values(source)
             kept = Kept(key, value) if cache is None else cache.extend(key, value)
-        return self._attended(self._queries(x), kept, attention, mask, Places(0, x.shape[1]))
+        reading = Reading(self._queries(x), kept, Places(0, x.shape[1]))
+        return reading.attended(self._with_parts(attention, mask), self.position_bias)
 
-    def _attended(
-        self, query: Tensor, kept: Kept, attention: Attention, mask: MaskLike | None, places: Places
-    ) -> Tensor:
-        """Return what heads give (B, H, Nq, Dv)."""
+    def _with_parts(self, attention: Attention, mask: MaskLike | None) -> Attention:
+        """Return the mechanism with the mask of a call and what this layer adds."""
+        changes: dict[str, Any] = {}
         if mask is not None:
-            attention = replace(attention, mask=attention.rule & as_mask(mask))
-        attention = places.mechanism(attention)
-        if self.position_bias is not None:
-            bias = self.position_bias(query.shape[2], kept.key.shape[2])
-            attention = replace(attention, modify=(*attention.modifiers, bias))
+            changes["mask"] = attention.rule & as_mask(mask)
         if self.sink is not None:
-            attention = replace(attention, weigh=softmax(self.sink))
+            changes["weigh"] = softmax(self.sink)
         if self.training and self.dropout:
-            attention = replace(attention, dropout=self.dropout)
-        return attend(query, kept.key, kept.value, attention).output
+            changes["dropout"] = self.dropout
+        return replace(attention, **changes) if changes else attention
 
     def _linear(
         self,
@@ -206,7 +192,8 @@ class MultiHead(nn.Module):
         """Return what heads give (B, H, N, Dv) in linear attention of a sequence to itself."""
         _check_linear(mechanism, mask, cache)
         first = 0 if cache is None else cache.length
-        query, key, value = self._rotated(x, first, positions)
+        query, key = turned(self._queries(x), self._keys(x), self.rotary, first, positions)
+        value = self._values(x)
         if isinstance(cache, StateCache) and cache.state is not None:
             mechanism = mechanism.after(cache.state)
         group = self.heads // self.key_heads
@@ -214,15 +201,6 @@ class MultiHead(nn.Module):
         if isinstance(cache, StateCache):
             cache.write(attended.state, x.shape[1])
         return attended.output
-
-    def _rotated(self, x: Tensor, first: int, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries and keys at their positions, and values."""
-        query, key, value = self._queries(x), self._keys(x), self._values(x)
-        if self.rotary is None:
-            return query, key, value
-        if positions is None:
-            positions = torch.arange(first, first + x.shape[1], device=x.device)
-        return self.rotary(query, positions), self.rotary(key, positions), value
 
     def _queries(self, x: Tensor) -> Tensor:
         """Return (B, H, N, D)."""
@@ -259,8 +237,9 @@ class MultiHead(nn.Module):
             raise LayerError("source_width: expected a layer without rotary and linear attention; got both in one")
         if self.is_linear and (self.sink is not None or self.position_bias is not None or self.dropout):
             raise LayerError("mechanism: linear attention has no scores; leave out sink, position_bias and dropout")
-        if self.sink is not None and not (isinstance(mechanism, Attention) and mechanism.weigh == Softmax()):
-            raise LayerError("sink: expected a mechanism with weigh=softmax(); leave sink out, or weigh")
+        weigh = mechanism.weigh if isinstance(mechanism, Attention) else None
+        if self.sink is not None and not (isinstance(weigh, Softmax) and weigh.sink is None):
+            raise LayerError("sink: expected a mechanism with weigh=softmax(); leave out sink, or weigh")
 
 
 def _head_width(width: int, heads: int, key_heads: int, head_width: int | None) -> int:

@@ -4,17 +4,19 @@ With a cache the queries of a call are the last positions of a sequence, and of 
 modifier of the whole sequence is asked at their places: so a cache changes nothing of what it says.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from regard.layers.placed import PlacedMask, placed
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.grid import Blocks, Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.lengths import Padding
-from regard.mechanisms.masks.rule import Both, Bounds, Either, Full, Mask, Not
+from regard.mechanisms.masks.rule import Both, Either, Full, Mask, Not
 from regard.mechanisms.masks.tensors import TensorMask
-from regard.mechanisms.modifiers import Alibi, Bias, Modifier, RelativeBuckets, SoftCap
+from regard.mechanisms.modifiers import Alibi, Modifier, RelativeBuckets, SoftCap
 from regard.shapes import Sizes
 
 
@@ -51,8 +53,10 @@ class Places:
             slices = (_moved(grid.slices[0], self.first), grid.slices[1])
         return replace(grid, query=grid.query + self.first, key=key, sizes=self.sizes(grid.sizes), slices=slices)
 
-    def blocks(self, blocks: Blocks) -> Blocks:
-        """Return blocks of the call as those of the sequence, where all keys are there."""
+    def blocks(self, blocks: Blocks) -> Blocks | None:
+        """Return blocks of the call as those of the sequence, where no key is missing between others."""
+        if self.keys is not None:
+            return None
         start, stop = blocks.query_start + self.first, blocks.query_stop + self.first
         return replace(blocks, query_start=start, query_stop=stop, sizes=self.sizes(blocks.sizes))
 
@@ -69,109 +73,69 @@ class Places:
             return modifier
         if isinstance(modifier, Alibi | RelativeBuckets) and self.keys is None:
             return replace(modifier, align="last")
-        return PlacedBias(modifier, self) if isinstance(modifier, Bias) else PlacedModifier(modifier, self)
+        return placed(modifier, self)
 
     def mask(self, mask: Mask) -> Mask:
         """Return a mask of the sequence as one of the call, as plain as it can be."""
-        if self.all_from_start or isinstance(mask, Full):
-            return mask
-        if isinstance(mask, Both):
-            return self.mask(mask.left) & self.mask(mask.right)
-        if isinstance(mask, Either):
-            return self.mask(mask.left) | self.mask(mask.right)
-        if isinstance(mask, Not):
-            return ~self.mask(mask.inner)
+        return mask if self.all_from_start else each_part(mask, self._plain)
+
+    def _plain(self, mask: Mask) -> Mask:
+        if isinstance(mask, Band) and self.queries == 1 and mask.back is None and mask.ahead is not None:
+            return Full()
         if self.keys is not None:
             return PlacedMask(mask, self)
         if isinstance(mask, Band):
-            return Full() if self.queries == 1 and mask.back is None else replace(mask, align="last")
+            return replace(mask, align="last")
         return mask if _asks_keys_alone(mask) else PlacedMask(mask, self)
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedMask(Mask):
-    """What a mask of the whole sequence allows the queries of a call."""
+class Folded:
+    """Queries of all batch items as one long item, before keys that the items have in common.
 
-    inner: Mask
-    places: Places
+    Attributes:
+        first: the place of the first query of each item in the sequence, after all of these keys.
+        queries: how many each item has.
+        batch: how many items there are.
+    """
 
-    def allowed(self, grid: Grid) -> Tensor:
-        """Ask at the places in the sequence."""
-        return self.inner.allowed(self.places.grid(grid))
+    first: int
+    queries: int
+    batch: int
 
-    def bias(self, grid: Grid) -> Tensor | None:
-        """Ask at the places in the sequence."""
-        return self.inner.bias(self.places.grid(grid))
+    def sizes(self, call: Sizes) -> Sizes:
+        """Return the sizes of the whole sequences."""
+        length = self.first + self.queries
+        return replace(call, batch=self.batch, queries=length, keys=length)
 
-    def bounds(self, blocks: Blocks) -> Bounds:
-        """Ask of the places in the sequence, where keys stand side by side."""
-        return Bounds.unknown() if self.places.keys is not None else self.inner.bounds(self.places.blocks(blocks))
+    def grid(self, grid: Grid) -> Grid:
+        """Return a grid of the call as one of the sequences."""
+        item, query = grid.query // self.queries, grid.query % self.queries + self.first
+        return replace(grid, batch=item, query=query, sizes=self.sizes(grid.sizes), slices=None)
 
-    @property
-    def exact(self) -> bool:
-        """As the mask of the sequence is, where keys stand side by side."""
-        return self.places.keys is None and self.inner.exact
+    def blocks(self, blocks: Blocks) -> Blocks | None:
+        """Return None: a block of the call lies in several items."""
+        return None
 
-    def check(self, sizes: Sizes) -> None:
-        """Check that the mask fits the whole sequence."""
-        self.inner.check(self.places.sizes(sizes))
+    def mechanism(self, attention: Attention) -> Attention:
+        """Return attention over the sequences as attention in the call."""
+        modify = tuple(each if isinstance(each, SoftCap) else placed(each, self) for each in attention.modifiers)
+        return replace(attention, modify=modify, mask=each_part(attention.rule, self._plain))
 
-    @property
-    def adds(self) -> bool:
-        """As the mask of the sequence."""
-        return self.inner.adds
-
-    @property
-    def made_for(self) -> tuple[int, int]:
-        """As the mask of the sequence."""
-        return self.inner.made_for
-
-    @property
-    def kind(self) -> str:
-        """Its name, and from where on."""
-        return f"{self.inner.kind} from {self.places.first}"
+    def _plain(self, mask: Mask) -> Mask:
+        behind = isinstance(mask, Band) and mask.back is None
+        return Full() if behind else PlacedMask(mask, self)
 
 
-@dataclass(frozen=True, eq=False)
-class PlacedModifier(Modifier):
-    """What a modifier of the whole sequence does to the scores of a call."""
-
-    inner: Modifier
-    places: Places
-
-    def apply(self, S: Tensor, grid: Grid) -> Tensor:
-        """Apply it at the places in the sequence."""
-        return self.inner.apply(S, self.places.grid(grid))
-
-    def check(self, sizes: Sizes) -> None:
-        """Check that it fits the whole sequence."""
-        self.inner.check(self.places.sizes(sizes))
-
-    @property
-    def kind(self) -> str:
-        """Its name."""
-        return self.inner.kind
-
-
-@dataclass(frozen=True, eq=False)
-class PlacedBias(Bias):
-    """What a bias of the whole sequence adds to the scores of a call."""
-
-    inner: Bias
-    places: Places
-
-    def on(self, grid: Grid) -> Tensor:
-        """Ask at the places in the sequence."""
-        return self.inner.on(self.places.grid(grid))
-
-    def check(self, sizes: Sizes) -> None:
-        """Check that it fits the whole sequence."""
-        self.inner.check(self.places.sizes(sizes))
-
-    @property
-    def kind(self) -> str:
-        """Its name."""
-        return self.inner.kind
+def each_part(mask: Mask, change: Callable[[Mask], Mask]) -> Mask:
+    """Return a mask with each part that it is combined of changed; what allows everything stays so."""
+    if isinstance(mask, Full):
+        return mask
+    if isinstance(mask, Both):
+        return each_part(mask.left, change) & each_part(mask.right, change)
+    if isinstance(mask, Either):
+        return each_part(mask.left, change) | each_part(mask.right, change)
+    return ~each_part(mask.inner, change) if isinstance(mask, Not) else change(mask)
 
 
 def _asks_keys_alone(mask: Mask) -> bool:

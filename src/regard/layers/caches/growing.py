@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from regard.layers.caches.contract import Kept, check_crop, check_fits, chosen
+from regard.layers.caches.contract import Kept, check_crop, check_fits
 
 
 class GrowingCache:
@@ -11,6 +11,8 @@ class GrowingCache:
 
     Gradients flow through what it keeps. Each step copies everything; `PreallocatedCache` does not.
     """
+
+    turns_late = False
 
     def __init__(self) -> None:
         self.kept: Kept | None = None
@@ -31,10 +33,10 @@ class GrowingCache:
     def reorder(self, items: Tensor) -> None:
         """Make batch item i what item `items[i]` was."""
         if self.kept is not None:
-            self.kept = Kept(*chosen((self.kept.key, self.kept.value), items))
+            self.kept = self.kept.chosen(items)
 
     def crop(self, length: int) -> None:
         """Forget all positions from this one on."""
         check_crop(length, self.length)
         if self.kept is not None:
-            self.kept = Kept(self.kept.key[:, :, :length], self.kept.value[:, :, :length])
+            self.kept = self.kept.first(length)

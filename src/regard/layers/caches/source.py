@@ -3,13 +3,14 @@
 from torch import Tensor
 
 from regard.errors import CacheError
-from regard.layers.caches.contract import Kept, chosen
+from regard.layers.caches.contract import Kept
 
 
 class SourceCache:
     """Keeps the keys and values of a source, an encoder's output for example; targets come and go without it."""
 
     length = 0
+    turns_late = False
 
     def __init__(self) -> None:
         self.kept: Kept | None = None
@@ -28,7 +29,7 @@ class SourceCache:
     def reorder(self, items: Tensor) -> None:
         """Make batch item i what item `items[i]` was."""
         if self.kept is not None:
-            self.kept = Kept(*chosen((self.kept.key, self.kept.value), items))
+            self.kept = self.kept.chosen(items)
 
     def crop(self, length: int) -> None:
         """Do nothing: positions of the target are none of the source."""

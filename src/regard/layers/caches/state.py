@@ -10,6 +10,7 @@ class StateCache:
     """Keeps the state that linear attention left, and how many positions wrote into it."""
 
     kept: Kept | None = None
+    turns_late = False
 
     def __init__(self) -> None:
         self.length = 0
