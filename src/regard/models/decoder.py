@@ -66,9 +66,10 @@ class Decoder(nn.Module):
 
     def vectors(self, tokens: Tensor, *, cache: Caches | None = None, padding: Tensor | None = None) -> Tensor:
         """Return a vector a token, (B, N, E), which logits are made of; arguments as those of a call."""
-        positions = positions_of(tokens, 0 if cache is None else cache.length, padding)
+        before = 0 if cache is None else cache.length
+        positions = positions_of(tokens, before, padding)
         x = self.embedding(tokens, positions)  # (B, N, E)
-        mask = text_keys(padding)
+        mask = text_keys(padding, before + tokens.shape[1])
         for number, block in enumerate(self.blocks):
             x = block(x, mask=mask, positions=positions, cache=None if cache is None else cache[number])
         normed: Tensor = self.norm(x)

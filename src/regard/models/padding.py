@@ -28,13 +28,15 @@ def real_keys(real: Tensor | None, tokens: Tensor) -> Mask | None:
     return TensorMask(real[:, None, None])
 
 
-def text_keys(skipped: Tensor | None) -> Mask | None:
+def text_keys(skipped: Tensor | None, keys: int) -> Mask | None:
     """Return the mask that hides keys before the text.
 
     Args:
-        skipped: (B,), how many tokens at the start of each item are no text; None: none.
+        skipped: (B,), how many tokens at the start of each item are no text, more perhaps than
+            there are keys yet; None: none.
+        keys: how many there are.
     """
-    return None if skipped is None else ~padding(skipped)
+    return None if skipped is None else ~padding(skipped.clamp(max=keys))
 
 
 def positions_of(tokens: Tensor, first: int, skipped: Tensor | None) -> Tensor:

@@ -76,9 +76,11 @@ class TargetDecoder(nn.Module):
         self, tokens: Tensor, memory: Memory, cache: Caches | None = None, padding: Tensor | None = None
     ) -> Tensor:
         """Return logits (B, T, V); see `Transformer.decode`."""
-        positions = positions_of(tokens, 0 if cache is None else cache.length, padding)
+        before = 0 if cache is None else cache.length
+        positions = positions_of(tokens, before, padding)
         x = self.embedding(tokens, positions)  # (B, T, E)
-        mask, source_mask = text_keys(padding), real_keys(memory.real, memory.vectors)
+        mask = text_keys(padding, before + tokens.shape[1])
+        source_mask = real_keys(memory.real, memory.vectors)
         for number, block in enumerate(self.blocks):
             own, source = (None, None) if cache is None else cache[2 * number : 2 * number + 2]
             x = block(

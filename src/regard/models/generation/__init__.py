@@ -1,7 +1,7 @@
 """Generation: texts written on by a model, greedily, by sampling or by beam search, with a cache or without."""
 
 from regard.models.generation.beam import Beam
-from regard.models.generation.contract import Generates, Reorders, Translates
+from regard.models.generation.contract import Caches, Generates, Translates
 from regard.models.generation.generate import generate, stream
 from regard.models.generation.generated import Generated, Step
 from regard.models.generation.prompts import left_padded
@@ -11,10 +11,10 @@ from regard.models.generation.stops import StopRule, at_strings
 
 __all__ = [
     "Beam",
+    "Caches",
     "Generated",
     "Generates",
     "Greedy",
-    "Reorders",
     "Sample",
     "Step",
     "StopRule",

@@ -42,7 +42,9 @@ class Beam:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise GenerationError(f"width: expected a whole number above 0; got {self.width!r}")
-        if not self.offset >= 0:
+        if not math.isfinite(self.length_penalty):
+            raise GenerationError(f"length_penalty: expected a number; got {self.length_penalty!r}")
+        if not 0 <= self.offset < math.inf:
             raise GenerationError(f"offset: expected 0 or above; got {self.offset!r}")
 
     def divisor(self, length: int) -> float:

@@ -1,15 +1,19 @@
 """What generation asks of a model and of its caches: two small protocols, which models need not know by name."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
 
 class Reorders(Protocol):
-    """Caches, or a state, as far as generation handles them; the rest is between them and the model."""
+    """A cache or a state, as far as generation handles it; the rest is between it and the model."""
 
     def reorder(self, items: Tensor) -> None:
         """Make batch item i what item `items[i]` was (B',); items may come twice or not at all, as beams do."""
+
+
+Caches = Sequence[Reorders]
 
 
 class Generates(Protocol):
@@ -26,7 +30,7 @@ class Generates(Protocol):
                 are no text: nobody attends to them, and positions count from the first token after them.
         """
 
-    def caches(self) -> Reorders:
+    def caches(self) -> Caches:
         """Return empty caches, for a text that will grow."""
 
 
@@ -39,8 +43,11 @@ class Translates(Protocol):
         A memory is a tensor, a tuple or a frozen dataclass of these; in each of its tensors the batch is first.
         """
 
-    def decode(self, tokens: Tensor, memory: Any, *, cache: Any = None, padding: Tensor | None = None) -> Tensor:
-        """Return logits (B, N, V) as `Generates` does, where a memory is known; padding is that of the tokens."""
+    def decode(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
+        """Return the logits (B, N, V) of the token after each position; arguments as for `Generates`.
 
-    def caches(self) -> Reorders:
+        It is given `padding` too, as there, where the caller of `generate` gave one.
+        """
+
+    def caches(self) -> Caches:
         """Return empty caches, for a text that will grow and the memory of one source."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.errors import GenerationError
 from regard.models.generation.beam import Beam, search
-from regard.models.generation.contract import Generates, Reorders, Translates
+from regard.models.generation.contract import Caches, Generates, Translates
 from regard.models.generation.generated import Generated, Step
 from regard.models.generation.reading import Reading
 from regard.models.generation.sampling import Greedy, Takes
@@ -27,7 +27,7 @@ def generate(
     stop: Stop = (),
     padding: Tensor | None = None,
     memory: Any = None,
-    cache: Reorders | bool = True,
+    cache: Caches | bool = True,
     chunk: int | None = None,
     fill: int = 0,
 ) -> Generated:
@@ -35,13 +35,14 @@ def generate(
 
     Args:
         model: anything with `forward(tokens, cache=, padding=)` and `caches()`; for a memory, anything with
-            `decode(tokens, memory, cache=, padding=)`. `regard.models.generation.contract` says what these return.
+            `decode(tokens, memory, cache=)`. `regard.models.generation.contract` says what these return.
         tokens: (B, N), the prompts, N at least 1; for a translation that with which it begins.
         length: how many tokens to write at most, above 0.
         sampling: `Greedy()`, `Sample(...)` or `Beam(...)`. Default: greedy.
         stop: a token's number, a function of what is written so far (B, n) that returns which items (B,) have
             ended, or several of these; the first that applies ends an item. Default: none.
-        padding: (B,), how many tokens at the start of each prompt are no text, as `left_padded` makes them.
+        padding: (B,), how many tokens at the start of each prompt are no text, as `left_padded` makes
+            them.
         memory: what `model.encode(source)` returned.
         cache: True: the model's own, empty; False: none, so that everything is read anew for each token, with the
             same result; or caches that hold what precedes the prompts.
@@ -78,7 +79,7 @@ def stream(
     stop: Stop = (),
     padding: Tensor | None = None,
     memory: Any = None,
-    cache: Reorders | bool = True,
+    cache: Caches | bool = True,
     chunk: int | None = None,
     fill: int = 0,
 ) -> Iterator[Step]:
@@ -122,7 +123,7 @@ def _prepared(
     stop: Stop,
     padding: Tensor | None,
     memory: Any,
-    cache: Reorders | bool,
+    cache: Caches | bool,
     chunk: int | None,
     fill: int,
 ) -> tuple[Reading, Stops]:

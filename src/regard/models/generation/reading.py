@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.errors import GenerationError
 from regard.mechanisms.walk import with_tensors
-from regard.models.generation.contract import Generates, Reorders, Translates
+from regard.models.generation.contract import Caches, Generates, Translates
 from regard.shapes import compute_dtype
 
 
@@ -28,7 +28,7 @@ class Reading:
         model: Generates | Translates,
         padding: Tensor | None,
         memory: Any,
-        cache: Reorders | bool,
+        cache: Caches | bool,
         chunk: int | None,
     ) -> None:
         self._model = model
@@ -58,8 +58,8 @@ class Reading:
         self._padding, self._memory, self._read = with_tensors(
             (self._padding, self._memory, self._read), lambda tensor: tensor[items.to(tensor.device)]
         )
-        if self._cache is not None:
-            self._cache.reorder(items)
+        for cache in self._cache or ():
+            cache.reorder(items)
 
     def _parts(self, tokens: Tensor) -> Iterator[Tensor]:
         """Yield tokens in the pieces in which they are read; without a cache there is but one."""
@@ -67,9 +67,10 @@ class Reading:
         yield from tokens.split(tokens.shape[1] if whole else self._chunk, 1)
 
     def _logits(self, tokens: Tensor) -> Tensor:
-        named: dict[str, Any] = {} if self._padding is None else {"padding": self._padding}
         if self._memory is None:
-            return cast(Generates, self._model)(tokens, cache=self._cache, **named)
+            return cast(Generates, self._model)(tokens, cache=self._cache, padding=self._padding)
+        # Prompts of translations are rarely padded, and their models need not know of it.
+        named: dict[str, Any] = {} if self._padding is None else {"padding": self._padding}
         return cast(Translates, self._model).decode(tokens, self._memory, cache=self._cache, **named)
 
 
