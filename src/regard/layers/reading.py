@@ -143,14 +143,18 @@ def read(
         cache: what is kept of earlier positions.
     """
     first, queries = 0 if cache is None else cache.length, query.shape[2]
-    late = cache is not None and cache.turns_late
+    late = rotary is not None and cache is not None and (cache.turns_late or _by_length(rotary))
     if not late:
         query, key = turned(query, key, rotary, first, positions)
     kept = Kept(key, value) if cache is None else cache.extend(key, value)
-    places = Places(first, queries, kept.places)
-    if not late or rotary is None or kept.seats is None:
-        return Reading(query, kept, places)
-    return _turned_late(query, kept, places, rotary, kept.seats)
+    reading = Reading(query, kept, Places(first, queries, kept.places))
+    if not late or rotary is None:
+        return reading
+    return (
+        _turned_late(reading, rotary, positions)
+        if kept.seats is None
+        else _turned_by_seats(reading, rotary, kept.seats)
+    )
 
 
 def turned(
@@ -164,19 +168,36 @@ def turned(
     return rotary(query, positions), rotary(key, positions)
 
 
-def _turned_late(query: Tensor, kept: Kept, places: Places, rotary: Rotary, seats: Seats) -> Reading:
+def _by_length(rotary: Rotary) -> bool:
+    """Whether turns depend on the length of the text, so that a key has to be turned anew as it grows."""
+    return bool(getattr(rotary, "by_length", False))
+
+
+def _turned_late(reading: Reading, rotary: Rotary, positions: Tensor | None) -> Reading:
+    """Return queries and all kept keys turned by their positions, which count back from the last query's."""
+    kept, queries = reading.kept.whole, reading.query.shape[2]
+    keys = kept.key.shape[2]
+    index = torch.arange(keys, device=kept.key.device)
+    if positions is not None and queries:
+        index = index + positions[..., -1:] - (keys - 1)
+    query, key = rotary(reading.query, index[..., keys - queries :]), rotary(kept.key, index)
+    return replace(reading, query=query, kept=replace(kept, key=key))
+
+
+def _turned_by_seats(reading: Reading, rotary: Rotary, seats: Seats) -> Reading:
     """Return queries and keys turned by where they stand within a cache.
 
     Of many queries at once the later ones would see the sinks farther away than within the cache. So they are
     turned twice, as seen from the window and from the sinks, and each key answers to one of the two halves.
     """
-    keys, width = kept.key.shape[2], query.shape[3]
+    query, kept = reading.query, reading.kept
+    keys = kept.key.shape[2]
     index = torch.arange(keys, device=query.device)
     own = index[keys - query.shape[2] :]
     key, near = rotary(kept.key, index), rotary(query, own)
     if not seats.exceeded(keys):
-        return Reading(near, replace(kept, key=key), places)
+        return replace(reading, query=near, kept=replace(kept, key=key))
     far = rotary(query, own.clamp(max=seats.last))
     is_sink = (index < seats.sinks).view(-1, 1)
     key = torch.cat([key.masked_fill(is_sink, 0), key.masked_fill(~is_sink, 0)], -1)
-    return Reading(torch.cat([near, far], -1), replace(kept, key=key), places, width)
+    return replace(reading, query=torch.cat([near, far], -1), kept=replace(kept, key=key), width=query.shape[3])
