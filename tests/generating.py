@@ -1,4 +1,4 @@
-"""Stand-in models for the laws of generation: one whose every number is known by a formula, one made of attention."""
+"""Stand-in models for the laws of generation: one that is known by a formula, one made of attention."""
 
 import itertools
 import math

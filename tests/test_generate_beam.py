@@ -1,5 +1,6 @@
-"""The laws of beam search: wide enough it is an exhaustive search, narrow it is the search that the paper describes."""
+"""The laws of beam search: wide it is an exhaustive search, narrow the search that the paper describes."""
 
+import itertools
 import math
 
 import pytest
@@ -55,7 +56,7 @@ def same(got, wanted):
 def distinct(texts):
     """Whether no two scores are so close that rounding puts them in order."""
     scores = sorted(score for score, _, _ in texts)
-    return all(b - a > 1e-4 for a, b in zip(scores, scores[1:], strict=False))
+    return all(b - a > 1e-4 for a, b in itertools.pairwise(scores))
 
 
 PENALTIES = st.sampled_from([0.0, 0.6, 1.0, 2.0, -0.7])

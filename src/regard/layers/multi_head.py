@@ -82,7 +82,7 @@ class MultiHead(nn.Module):
         self.key_heads = heads if key_heads is None else key_heads
         head_width = _head_width(width, heads, self.key_heads, head_width)
         value_width = head_width if value_width is None else value_width
-        self.attends_to_source = source_width is not None
+        self.is_cross_attention = source_width is not None  # under this name it is told to who watches
         read = width if source_width is None else source_width
         self.query = nn.Linear(width, heads * head_width, bias=bias)
         self.key = nn.Linear(read, self.key_heads * head_width, bias=bias)
@@ -143,7 +143,7 @@ class MultiHead(nn.Module):
 
     def new_cache(self, kind: Callable[[], Cache]) -> Cache:
         """Return an empty cache for this layer: of this kind, unless it attends to a source or has a state."""
-        if self.attends_to_source:
+        if self.is_cross_attention:
             return SourceCache()
         return StateCache() if self.is_linear else kind()
 
@@ -221,8 +221,8 @@ class MultiHead(nn.Module):
     def _check_inputs(self, x: Tensor, source: Tensor | None) -> None:
         if x.ndim != 3 or x.shape[2] != self.query.in_features:
             raise ShapeError(f"x: expected (B, N, {self.query.in_features}); got {tuple(x.shape)}")
-        if self.attends_to_source != (source is not None):
-            expected = "a source" if self.attends_to_source else "none, as source_width was not given"
+        if self.is_cross_attention != (source is not None):
+            expected = "a source" if self.is_cross_attention else "none, as source_width was not given"
             raise LayerError(f"source: expected {expected}; got {'none' if source is None else 'one'}")
         if source is not None and (source.ndim != 3 or source.shape[::2] != (len(x), self.key.in_features)):
             raise ShapeError(f"source: expected ({len(x)}, N, {self.key.in_features}); got {tuple(source.shape)}")
@@ -233,7 +233,7 @@ class MultiHead(nn.Module):
                 "mechanism: expected an Attention, a LinearAttention or a function that makes one of the input;"
                 f" got {type(mechanism).__name__}"
             )
-        if self.attends_to_source and (self.rotary is not None or self.is_linear):
+        if self.is_cross_attention and (self.rotary is not None or self.is_linear):
             raise LayerError("source_width: expected a layer without rotary and linear attention; got both in one")
         if self.is_linear and (self.sink is not None or self.position_bias is not None or self.dropout):
             raise LayerError("mechanism: linear attention has no scores; leave out sink, position_bias and dropout")
