@@ -198,6 +198,15 @@ def test_two_runs_have_a_grid_each(seen, tmp_path, opened):
     assert "Layer 2, head 2" in page.inner_text("#head-b")
 
 
+def test_a_grid_that_goes_breaks_nothing(seen, tmp_path, opened):
+    report = regard.report(seen, WORDS, title="one").beside(regard.report(watched(7), WORDS, title="other"))
+    page = opened(report.save(tmp_path / "a.html"))
+    page.keyboard.press("c")
+    page.keyboard.press("c")
+    page.wait_for_function("document.querySelectorAll('.heads-scroll').length === 1")
+    page.evaluate("new Promise(painted => requestAnimationFrame(() => requestAnimationFrame(painted)))")
+
+
 def test_many_heads_scroll_within_the_grid_and_the_chosen_one_is_seen(tmp_path, opened):
     seen = watched(layers=24, heads=32, count=5)
     path = regard.report(seen, layer=20, head=30).save(tmp_path / "a.html")

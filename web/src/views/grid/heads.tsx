@@ -1,7 +1,7 @@
 /** The heads of one group: a drawing of what is seen of them, and a button over each. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Choice } from "../../content/report";
 import { Drawn } from "../../drawing/drawn";
 import type { Pen } from "../../drawing/pen";
@@ -33,7 +33,8 @@ export function Heads({ store, side }: { store: Store; side: Side }) {
     const { scrollLeft: x, scrollTop: y, clientHeight: height } = scroller.current!;
     seen.value = { x, y, height };
   };
-  useEffect(() => {
+  // Passive effects end only after the next paint, when what is observed has shrunk to nothing already.
+  useLayoutEffect(() => {
     const observer = new ResizeObserver(() => {
       room.value = scroller.current!.clientWidth;
       look();
