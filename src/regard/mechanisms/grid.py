@@ -146,4 +146,6 @@ def _ranges(queries: Positions, keys: Positions) -> tuple[slice, slice] | None:
 
 def _consecutive(table: Tensor, axis: int, index: Tensor) -> Tensor:
     """Return consecutive entries along an axis, as a view."""
+    if index.numel() == table.shape[axis]:
+        return table  # without asking what the first is, which torch.export cannot follow
     return table.narrow(axis, int(index.flatten()[0]), index.numel()) if index.numel() else table.narrow(axis, 0, 0)

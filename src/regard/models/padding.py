@@ -5,6 +5,7 @@ from torch import Tensor
 
 from regard.errors import ModelError
 from regard.mechanisms.masks import Mask, padding
+from regard.mechanisms.masks.rule import Not
 from regard.mechanisms.masks.tensors import TensorMask
 
 
@@ -36,7 +37,8 @@ def text_keys(skipped: Tensor | None, keys: int) -> Mask | None:
             there are keys yet; None: none.
         keys: how many there are.
     """
-    return None if skipped is None else ~padding(skipped.clamp(max=keys))
+    # Not `~`: torch.compile does not follow it.
+    return None if skipped is None else Not(padding(skipped.clamp(max=keys)))
 
 
 def positions_of(tokens: Tensor, first: int, skipped: Tensor | None) -> Tensor:
