@@ -42,8 +42,8 @@ def word(page, number, side="both"):
     return page.locator(f".sheet[data-side={side}] [data-unit='{number}']")
 
 
-def lightness(page, side="both"):
-    """Return how light each word's ground is: in this palette, the lighter the more weight."""
+def darkness(page, side="both"):
+    """Return how dark each word's ground is: on a light page, the darker the more weight."""
     colors = page.evaluate(
         """side => [...document.querySelectorAll(`.sheet[data-side=${side}]`)].flatMap(sheet =>
             [...sheet.querySelectorAll('[data-unit]')].map(word =>
@@ -51,7 +51,7 @@ def lightness(page, side="both"):
         side,
     )
     channels = [[int(part) for part in re.findall(r"\d+", color)] for color in colors]
-    return torch.tensor([0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in channels])
+    return -torch.tensor([0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in channels])
 
 
 def marked(page, mark, side="both"):
@@ -60,12 +60,12 @@ def marked(page, mark, side="both"):
 
 
 def assert_shaded_by(page, weights, side="both"):
-    """Check that of any two words the one with clearly more weight is the lighter, and that some differ."""
-    light = lightness(page, side)
+    """Check that of any two words the one with clearly more weight is the darker, and that some differ."""
+    dark = darkness(page, side)
     order = weights.argsort()
-    steps = torch.diff(light[order])
+    steps = torch.diff(dark[order])
     assert (steps[torch.diff(weights[order]) > 0.005] > 0).all()
-    assert light.unique().numel() > 2
+    assert dark.unique().numel() > 2
 
 
 def percents(page):
@@ -163,7 +163,7 @@ def test_what_is_chosen_elsewhere_is_chosen_here(seen, weights, tmp_path, opened
 def test_hidden_sinks_take_no_weight_and_differences_have_two_colours(seen, tmp_path, opened):
     path = regard.report(seen, WORDS, layer=1, head=0).save(tmp_path / "a.html")
     page = opened(path, f"{VIEW}&hide=true&queries=3-4")
-    assert lightness(page)[0] == lightness(page).min()
+    assert darkness(page)[0] == darkness(page).min()
     page = opened(path, "#view=text&compare=difference&with=0.0.1.1&queries=3-4&reach=largest&scale=linear")
     difference = (seen.sites[1].weights()[0, 0] - seen.sites[1].weights()[0, 1])[3]
     background = page.evaluate("document.querySelector('.sheet').style.background")
