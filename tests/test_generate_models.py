@@ -126,16 +126,18 @@ def test_a_watched_generation_is_one_map(name, chunk, padded, kind):
         dense.close(one.entropy[rows], other.entropy[rows])
 
 
-@pytest.mark.parametrize("name", ["transformer", "t5"])
+@pytest.mark.parametrize("name", ["transformer", "t5", "searching", "input feeding"])
 def test_a_watched_translation_is_one_map(name):
     model, start = build(name), torch.full((3, 1), 2)
     with watch(model) as seen:
         got = generate(model, start, length=LENGTH, memory=memory(model))
     fed = torch.cat([start, got.tokens[:, :-1]], 1)
     known = memory(model)
-    with torch.no_grad(), watch(model) as wanted:
+    with torch.no_grad(), watch(model) as one_pass:
         model.decode(fed, known)
+    wanted = one_pass.joined()  # recurrent decoders take steps by nature
     decoding = [site for site in seen.joined() if site.path.startswith("decoder")]
     assert [(site.path, site.kind) for site in decoding] == [(site.path, site.kind) for site in wanted]
     for one, other in zip(decoding, wanted, strict=True):
+        assert one.sizes.queries == LENGTH
         dense.close(one.weights(), other.weights())

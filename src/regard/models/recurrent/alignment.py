@@ -33,6 +33,8 @@ class AdditiveAlignment(nn.Module):
     Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", A.1.2.
     """
 
+    is_cross_attention = True  # told to who watches
+
     def __init__(self, state_width: int, annotation_width: int, width: int) -> None:
         super().__init__()
         self.query = nn.Linear(state_width, width, bias=False)
@@ -58,6 +60,8 @@ class BilinearAlignment(nn.Module):
 
     Source: Luong et al. 2015, "Effective Approaches to Attention-based Neural Machine Translation", equation 8.
     """
+
+    is_cross_attention = True  # told to who watches
 
     def __init__(self, state_width: int, annotation_width: int) -> None:
         super().__init__()
