@@ -169,7 +169,7 @@ def test_seldom_options_stand_behind_a_button(opened, page_of_words):
     assert not page.is_visible("#theme")
     page.click("#more")
     page.select_option("#theme", "dark")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 22, 26)"
+    page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(21, 22, 26)'")
 
 
 def test_hostile_words_are_words(opened, tmp_path):
