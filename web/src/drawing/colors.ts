@@ -105,7 +105,7 @@ function table(name: string, ramp: (share: number) => string): Table {
   const made = {
     colors,
     css: colors.map((color) => `rgb(${color.join(" ")})`),
-    inks: colors.map((color) => (luminance(color) > 0.18 ? "#000" : "#fff")),
+    inks: colors.map(inkOn),
     pixels: new Uint32Array(Uint8Array.from(colors.flatMap((color) => [...color, 255])).buffer),
   };
   tables.set(name, made);
@@ -131,6 +131,9 @@ export function luminance(color: Color): number {
   });
   return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
 }
+
+/** Black or white, whichever can be read on a colour. */
+export const inkOn = (color: Color) => (luminance(color) > 0.18 ? "#000" : "#fff");
 
 /** A matrix as an image, a pixel a cell. */
 export function painted(

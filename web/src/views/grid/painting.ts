@@ -1,7 +1,7 @@
 /** Draws heads: thumbnails, what stands below them, their frames, and the numbers of layers and heads. */
 
 import type { Group } from "../../content/schema";
-import type { Shading } from "../../drawing/colors";
+import { inkOn, parsed, type Shading } from "../../drawing/colors";
 import { type Inks, inks } from "../../drawing/inks";
 import type { Pen } from "../../drawing/pen";
 import { type Cell, type Layout, MARGIN } from "./layout";
@@ -94,7 +94,7 @@ function paintMark(pen: Pen, layout: Layout, mark: Marked, x: number, y: number,
     pen.rectangle(x + 1, y + 1, layout.width - 2, layout.height - 2, null, stroke);
   if (mark.letter === "") return;
   pen.rectangle(x, y, 13, 13, { color });
-  pen.text(mark.letter, x + 6.5, y + 7, { size: 10, fill: ink.back, align: "center", bold: true });
+  pen.text(mark.letter, x + 6.5, y + 7, { size: 10, fill: inkOn(parsed(color)), align: "center", bold: true });
 }
 
 /** The numbers stay at the edges of what is seen. */
