@@ -1,6 +1,7 @@
 /** Draws on a canvas. */
 
-import { cut, type Fill, FONT, isolated, type Pen, type Point, type Stroke, type TextStyle } from "./pen";
+import { fontOf, widthOf } from "./measuring";
+import { cut, type Fill, isolated, type Pen, type Point, type Stroke, type TextStyle } from "./pen";
 
 /** Browsers draw nothing at all on canvases of longer sides. */
 const MOST_PIXELS = 16_000;
@@ -54,11 +55,11 @@ export class CanvasPen implements Pen {
   }
 
   text(text: string, x: number, y: number, style: TextStyle): void {
-    const { size, fill, align = "left", baseline = "middle", turn = 0, width, bold } = style;
+    const { size, fill, align = "left", baseline = "middle", turn = 0, width, bold = false } = style;
     this.on.save();
     this.on.translate(x, y);
     this.on.rotate((turn * Math.PI) / 180);
-    this.on.font = `${bold ? "600 " : ""}${size}px ${FONT}`;
+    this.on.font = fontOf(size, bold);
     this.on.fillStyle = fill;
     this.on.textAlign = align;
     this.on.textBaseline = baseline;
@@ -97,8 +98,7 @@ export class CanvasPen implements Pen {
   }
 
   measure(text: string, size: number, bold = false): number {
-    this.on.font = `${bold ? "600 " : ""}${size}px ${FONT}`;
-    return this.on.measureText(text).width;
+    return widthOf(text, size, bold);
   }
 
   private path(points: readonly Point[]): void {

@@ -1,5 +1,6 @@
 /** Draws into an SVG file; images stand in it as PNG, so that a map is one element and not one for each weight. */
 
+import { widthOf } from "./measuring";
 import { cut, type Fill, FONT, isolated, type Pen, type Point, type Stroke, type TextStyle } from "./pen";
 
 /** Counts clips: their names hold in the whole file. */
@@ -10,7 +11,6 @@ const SVG = "http://www.w3.org/2000/svg";
 /** A pen that makes SVG elements. */
 export class SvgPen implements Pen {
   private readonly root = document.createElementNS(SVG, "svg");
-  private readonly measuring = document.createElement("canvas").getContext("2d")!;
   private into: Element = this.root;
 
   constructor(
@@ -103,8 +103,7 @@ export class SvgPen implements Pen {
   }
 
   measure(text: string, size: number, bold = false): number {
-    this.measuring.font = `${bold ? "600 " : ""}${size}px ${FONT}`;
-    return this.measuring.measureText(text).width;
+    return widthOf(text, size, bold);
   }
 
   private add(name: string, attributes: Record<string, string | number>): Element {

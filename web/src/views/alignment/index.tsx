@@ -5,6 +5,7 @@ import { Drawn } from "../../drawing/drawn";
 import { Layer } from "../../drawing/layer";
 import type { Pen } from "../../drawing/pen";
 import { colors_changed } from "../../drawing/theme";
+import { only } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 import { pointing } from "../parts/pointing";
 import type { View, ViewProps } from "../view";
@@ -87,7 +88,7 @@ function selecting(pane: Pane, text: Text, index: number): Selection {
   const { positions, unit, side } = text;
   const range = chosenOf(pane).sentences.peek() ? sentenceAt(text, index) : { from: index, to: index + 1 };
   const tokens = positions.tokensIn(unit, range);
-  return side === "queries" ? { queries: tokens, keys: null } : { queries: null, keys: tokens };
+  return only({ side, tokens });
 }
 
 /** From what is selected along an arrow; at the upper or lower edge into the other text. */

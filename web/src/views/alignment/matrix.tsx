@@ -5,10 +5,11 @@ import { visible } from "../../content/positions";
 import { painted } from "../../drawing/colors";
 import { Drawn } from "../../drawing/drawn";
 import { inks } from "../../drawing/inks";
+import { widthOf } from "../../drawing/measuring";
 import type { Pen } from "../../drawing/pen";
 import type { Pane, Selection, Store } from "../../state/store";
 import { pointing } from "../parts/pointing";
-import { measured, type Scene, sceneOf, selectedIn } from "./scene";
+import { type Scene, sceneOf, selectedIn } from "./scene";
 import type { Text } from "./texts";
 
 const LETTERS = 12;
@@ -37,7 +38,7 @@ function layoutOf(scene: Scene): Layout | null {
   const [rows, columns] = [count(target), count(source)];
   if (Math.max(rows, columns) > MOST_UNITS || Math.min(rows, columns) === 0) return null;
   const widest = (boxes: Scene["target"]["boxes"]) =>
-    Math.min(LONGEST, Math.max(...boxes.map(({ label }) => measured(label, LETTERS))));
+    Math.min(LONGEST, Math.max(...boxes.map(({ label }) => widthOf(label, LETTERS))));
   const turned = (Math.abs(TURN) * Math.PI) / 180;
   const top = Math.ceil(widest(scene.source.boxes) * Math.sin(turned)) + 12;
   const lean = Math.ceil(widest(scene.source.boxes) * Math.cos(turned)) + 6;

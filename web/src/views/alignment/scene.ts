@@ -4,7 +4,7 @@ import { largestSize } from "../../content/numbers";
 import type { Range } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
-import { FONT } from "../../drawing/pen";
+import { widthOf } from "../../drawing/measuring";
 import { washing } from "../../drawing/washing";
 import type { Pane, Selection, Store } from "../../state/store";
 import { chosenOf } from "./chosen";
@@ -65,7 +65,7 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const { target: first, source: start, rule } = chosenOf(pane);
   const whole = wholePair(store, pane, reading);
   const pair = { target: part(whole.target, first.value, PAGE), source: part(whole.source, start.value, PAGE) };
-  const lies = (text: Text, top: number) => laid(text, width, top, (label) => measured(label));
+  const lies = (text: Text, top: number) => laid(text, width, top, (label) => widthOf(label, LETTERS));
   const lines = { target: lies(pair.target, 0).lines, source: lies(pair.source, 0).lines };
   const across = lines.target <= MOST_LINES && lines.source <= MOST_LINES;
   const { palette, scale, least, reach } = store.options;
@@ -126,21 +126,4 @@ function largestOf(reading: Reading, { target, source }: Pair): number {
     best = Math.max(best, largestSize(values.subarray(source.units.from, source.units.to)));
   }
   return best;
-}
-
-let ruler: CanvasRenderingContext2D | null = null;
-const widths = new Map<string, number>();
-const MOST_WIDTHS = 5000;
-
-/** How wide a word is. */
-export function measured(label: string, size = LETTERS): number {
-  const name = `${size} ${label}`;
-  const known = widths.get(name);
-  if (known !== undefined) return known;
-  ruler ??= document.createElement("canvas").getContext("2d")!;
-  ruler.font = `${size}px ${FONT}`;
-  if (widths.size >= MOST_WIDTHS) widths.clear();
-  const width = ruler.measureText(label).width;
-  widths.set(name, width);
-  return width;
 }

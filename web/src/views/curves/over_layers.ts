@@ -4,11 +4,11 @@ import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
 import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
-import type { Pen, Point, Stroke } from "../../drawing/pen";
+import type { Pen, Point } from "../../drawing/pen";
 import type { Pane, Store } from "../../state/store";
 import { chosenOf, markedOf, type Side, sidesOf } from "../grid/state";
 import { placesOf, statisticOf, statisticsOf, unitOf } from "../grid/statistics";
-import { type Asked, type Box, type Chart, chartOf, heightOf, paintAxes } from "./chart";
+import { type Asked, type Box, type Chart, chartOf, heightOf, paintAxes, paintDot } from "../parts/chart";
 import { statistic } from "./state";
 
 /** A head in the chart. */
@@ -95,28 +95,19 @@ export function paintOverLayers(pen: Pen, store: Store, { asked, chart: drawn, d
       if (!dot) continue;
       paintDot(pen, dot.x, dot.y, { color: ink.back, width: MARKED + 4 });
       paintDot(pen, dot.x, dot.y, { color: mark.color ?? ink.mark, width: MARKED });
-      paintName(pen, dot, drawn, `${mark.letter} ${dot.layer}.${dot.head}`.trim(), mark.color ?? ink.mark);
+      paintName(pen, dot, drawn, `${mark.letter} ${dot.layer}.${dot.head}`.trim());
     }
   }
 }
 
-/** A round end of a line that is hardly long. */
-const paintDot = (pen: Pen, x: number, y: number, stroke: Stroke) =>
-  pen.line(
-    [
-      [x, y],
-      [x + 0.01, y],
-    ],
-    stroke,
-  );
-
-function paintName(pen: Pen, { x, y }: Dot, { inner }: Chart, name: string, fill: string): void {
+function paintName(pen: Pen, { x, y }: Dot, { inner }: Chart, name: string): void {
   const isRight = x < (inner.left + inner.right) / 2;
-  const style = { size: 11, fill, bold: true, align: isRight ? "left" : "right" } as const;
+  const { back, text } = inks();
+  const style = { size: 11, fill: text, bold: true, align: isRight ? "left" : "right" } as const;
   const [start, middle] = [x + (isRight ? 8 : -8), Math.max(inner.top + 6, y - 7)];
   const width = pen.measure(name, style.size, true);
   pen.rectangle(isRight ? start - 2 : start - width - 2, middle - 7, width + 4, 14, {
-    color: inks().back,
+    color: back,
     opacity: 0.8,
   });
   pen.text(name, start, middle, style);

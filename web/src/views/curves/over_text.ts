@@ -6,8 +6,8 @@ import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import type { Pane, Selection, Store } from "../../state/store";
+import { type Asked, type Box, type Chart, canName, chartOf, heightOf, paintAxes, short } from "../parts/chart";
 import { along, positionsOf, type Statistic, type Stretch, stretchAt } from "./along";
-import { type Asked, type Box, type Chart, canName, chartOf, heightOf, paintAxes, short } from "./chart";
 import { logarithmic } from "./state";
 
 /** A head's numbers in their colour. */

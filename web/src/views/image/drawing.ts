@@ -3,7 +3,7 @@
 import { inks } from "../../drawing/inks";
 import type { Drawing } from "../../drawing/saving";
 import type { Pane, Store } from "../../state/store";
-import { chipMeasure, drawChips } from "../parts/chips";
+import { drawChips } from "../parts/chips";
 import { drawLegend, LEGEND_HEIGHT } from "../parts/legend";
 import { segmentsOf, shadesOf, shownOf } from "../parts/shown";
 import { sizeWithin } from "./patches";
@@ -20,10 +20,10 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
   const pictures = placements.map((each) => partsOf(store, pane, each, shown));
   if (pictures.some(({ segment, picture }) => segment.picture !== null && picture === null)) return null;
   const shades = shadesOf(store, pane, shown, placements);
-  const [others, measure] = [othersOf(store, pane), chipMeasure()];
+  const others = othersOf(store, pane);
   const sizes = pictures.map(({ segment, picture }) => sizeWithin(WIDTH, segment, picture));
   const box = { x: 0, y: 0, width: WIDTH };
-  const heights = others.map((each) => drawChips(null, measure, box, { store, ...each }, shown, shades));
+  const heights = others.map((each) => drawChips(null, box, { store, ...each }, shown, shades));
   const sum = (numbers: number[]) => numbers.reduce((total, each) => total + each + GAP, 0);
   return {
     width: WIDTH,
@@ -35,7 +35,7 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
         y += sizes[place]!.height + GAP;
       }
       for (const [place, each] of others.entries()) {
-        drawChips(pen, measure, { ...box, y }, { store, ...each }, shown, shades);
+        drawChips(pen, { ...box, y }, { store, ...each }, shown, shades);
         y += heights[place]! + GAP;
       }
       drawLegend(pen, 0, y, shades);

@@ -2,11 +2,12 @@
 
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { type Range, visible } from "../../content/positions";
+import { visible } from "../../content/positions";
+import { across, only, type Side } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 import { spanned } from "../../state/telling";
 import { ROW } from "./scene";
-import { across, type Side, scrolledOf } from "./scrolled";
+import { scrolledOf } from "./scrolled";
 
 const PAGE = 10;
 
@@ -50,7 +51,7 @@ export function ColumnOver({ store, pane, side, height }: ColumnProps) {
   };
   const selection = (index: number, extend: boolean): Selection => {
     const tokens = positions.tokensOf(unit, index);
-    return only(side, extend ? spanned(store.pinned.peek()?.[side] ?? null, tokens) : tokens);
+    return only({ side, tokens: extend ? spanned(store.pinned.peek()?.[side] ?? null, tokens) : tokens });
   };
   const indexAt = (event: MouseEvent): number | null => {
     const box = element.current!;
@@ -111,6 +112,3 @@ export function ColumnOver({ store, pane, side, height }: ColumnProps) {
     </div>
   );
 }
-
-const only = (side: Side, range: Range): Selection =>
-  side === "queries" ? { queries: range, keys: null } : { queries: null, keys: range };

@@ -4,9 +4,9 @@ import { type Range, visible } from "../../content/positions";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
 import { tint } from "../../drawing/tint";
+import { across, type Side } from "../../state/sides";
 import type { Selection } from "../../state/store";
 import { chosenIn, LETTERS, middleOf, ROW, type Scene, TOP } from "./scene";
-import { across, type Side } from "./scrolled";
 import { allStrokes, type Strokes, strokesFrom } from "./strokes";
 
 /** Weights of which less than this share of the scale would show are not drawn, also for a chosen word. */

@@ -3,10 +3,11 @@
 import { percent } from "../../content/numbers";
 import { visible } from "../../content/positions";
 import type { Link, Reading } from "../../content/reading";
+import { across, type Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
 import { largest } from "../../state/telling";
 import { inSight, ROW, TOP } from "./scene";
-import { across, type Side, scrolledOf } from "./scrolled";
+import { scrolledOf } from "./scrolled";
 
 const NAMED = 4;
 /** Less than this is not worth a way. */

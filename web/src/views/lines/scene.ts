@@ -6,9 +6,10 @@ import { visible } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import type { Pen } from "../../drawing/pen";
+import type { Side } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 import { type ColoredHead, headsOf } from "./heads";
-import { type Side, scrolledOf } from "./scrolled";
+import { scrolledOf } from "./scrolled";
 import type { Window } from "./strokes";
 
 export const ROW = 22;

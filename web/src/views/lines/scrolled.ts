@@ -3,11 +3,6 @@
 import { type Signal, signal } from "@preact/signals";
 import type { Pane } from "../../state/store";
 
-export type Side = "queries" | "keys";
-
-/** The other column. */
-export const across = (side: Side): Side => (side === "queries" ? "keys" : "queries");
-
 /** How far each column is scrolled, in pixels, and whether they move together. */
 interface Scrolled {
   queries: Signal<number>;

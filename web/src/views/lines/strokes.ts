@@ -2,7 +2,7 @@
 
 import type { Range } from "../../content/positions";
 import type { Reading } from "../../content/reading";
-import type { Side } from "./scrolled";
+import type { Side } from "../../state/sides";
 
 /** A line between a query and a key. */
 export interface Stroke {

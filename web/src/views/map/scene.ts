@@ -4,7 +4,7 @@ import { computed, type ReadonlySignal, type Signal, signal } from "@preact/sign
 import { type Positions, type Unit, visible } from "../../content/positions";
 import type { Link, Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
-import { FONT } from "../../drawing/pen";
+import { widthOf } from "../../drawing/measuring";
 import type { Pane, Pooling, Store } from "../../state/store";
 import { LABEL_SIZE, type Layout, layoutOf } from "./layout";
 import { joins, type Level, Pyramid } from "./pyramid";
@@ -166,12 +166,10 @@ function longestLabel(positions: Positions, unit: Unit): number {
   lengths.set(positions, known);
   const made = known.get(unit);
   if (made !== undefined) return made;
-  const canvas = document.createElement("canvas").getContext("2d")!;
-  canvas.font = `600 ${LABEL_SIZE}px ${FONT}`;
   const longest = Array.from({ length: positions.count(unit) }, (_, index) => visible(positions.label(unit, index)))
     .sort((a, b) => b.length - a.length)
     .slice(Math.floor(positions.count(unit) / RARE));
-  const length = Math.max(12, ...longest.slice(0, 20).map((label) => canvas.measureText(label).width));
+  const length = Math.max(12, ...longest.slice(0, 20).map((label) => widthOf(label, LABEL_SIZE, true)));
   known.set(unit, length);
   return length;
 }

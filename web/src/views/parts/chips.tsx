@@ -6,6 +6,7 @@ import { type Positions, type Unit, visible } from "../../content/positions";
 import type { Segment } from "../../content/schema";
 import type { Shading } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
+import { widthOf } from "../../drawing/measuring";
 import type { Pen } from "../../drawing/pen";
 import { colors_changed } from "../../drawing/theme";
 import type { Store } from "../../state/store";
@@ -109,7 +110,6 @@ const [SIZE, LINE, GAP] = [13, 24, 5];
 /** Draws chips in lines from an upper left corner, and says how high they are; without a pen they are only laid out. */
 export function drawChips(
   pen: Pen | null,
-  measure: (text: string) => number,
   box: { x: number; y: number; width: number },
   { store, placed, units }: Pick<ChipsProps, "store" | "placed" | "units">,
   shown: Shown,
@@ -121,7 +121,7 @@ export function drawChips(
   let [x, y] = [0, 0];
   for (const index of units.slice(0, MOST)) {
     const label = visible(placed.positions.label(unit, index));
-    const width = Math.min(box.width, measure(label) + 12);
+    const width = Math.min(box.width, widthOf(label, SIZE) + 12);
     if (x > 0 && x + width > box.width) [x, y] = [0, y + LINE];
     const weight = isShaded ? shown.values[index]! : null;
     const fill = weight === null ? null : { color: shades.css(weight) };
@@ -133,11 +133,4 @@ export function drawChips(
     x += width + GAP;
   }
   return units.length === 0 ? 0 : y + LINE;
-}
-
-/** How wide a label of a chip is. */
-export function chipMeasure(): (text: string) => number {
-  const on = document.createElement("canvas").getContext("2d")!;
-  on.font = `${SIZE}px system-ui, sans-serif`;
-  return (text) => on.measureText(text).width;
 }

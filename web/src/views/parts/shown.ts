@@ -5,6 +5,7 @@ import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import type { Segment } from "../../content/schema";
 import { type Shading, shading } from "../../drawing/colors";
+import { only } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 
 /** Which side of the map positions stand on; in self-attention the same ones stand on both. */
@@ -48,7 +49,7 @@ export function segmentsOf<K extends Segment["kind"]>(pane: Pane, kind: K): read
 /** What pointing at tokens of a side selects. */
 export function selecting(store: Store, side: Side, tokens: Range): Selection {
   const asQuery = side === "both" ? store.options.direction.value === "attends to" : side === "queries";
-  return asQuery ? { queries: tokens, keys: null } : { queries: null, keys: tokens };
+  return only({ side: asQuery ? "queries" : "keys", tokens });
 }
 
 /** The tokens of a side that are selected. */

@@ -4,7 +4,7 @@ import type { Check } from "../../content/schema";
 import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
-import { type Asked, type Box, type Chart, chartOf, heightOf, paintAxes } from "../curves/chart";
+import { type Asked, type Box, type Chart, chartOf, heightOf, paintAxes, paintDot } from "../parts/chart";
 
 /** The two ways in which explanations are tried. */
 export const WAYS = ["deletion", "insertion"] as const;
@@ -55,14 +55,7 @@ export function paintCheck(pen: Pen, check: Check, way: Way, box: Box): void {
     );
     const color = colors.get(name)!;
     pen.line(points, { color, width: 2 });
-    for (const [x, y] of points.length <= 30 ? points : [])
-      pen.line(
-        [
-          [x, y],
-          [x + 0.01, y],
-        ],
-        { color, width: 5 },
-      );
+    for (const [x, y] of points.length <= 30 ? points : []) paintDot(pen, x, y, { color, width: 5 });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { inks } from "../../drawing/inks";
 import type { Pen } from "../../drawing/pen";
-import type { Box } from "../curves/chart";
+import type { Box } from "../parts/chart";
 
 const SIZE = 13;
 const LINE = 19;

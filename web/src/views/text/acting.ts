@@ -1,9 +1,10 @@
 /** What pointing at words and choosing them does to the one selection of the page. */
 
 import type { Range } from "../../content/positions";
+import { only, type Side } from "../../state/sides";
 import type { Store } from "../../state/store";
 import { spanned } from "../../state/telling";
-import { chosenOf, directionOf, only, placed, pointing, type Side } from "./choosing";
+import { chosenOf, directionOf, placed, pointing } from "./choosing";
 
 /** What a reader can do to words; ranges are tokens. */
 export interface Acts {

@@ -3,8 +3,8 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { percent } from "../../content/numbers";
 import { visible } from "../../content/positions";
+import { only } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
-import { only } from "./choosing";
 import type { Shade } from "./shade";
 
 const STEPS = 16;

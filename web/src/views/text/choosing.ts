@@ -1,19 +1,8 @@
 /** Which words are chosen, and what pointing at a word and choosing it select. */
 
-import { type Range, same } from "../../content/positions";
+import { same } from "../../content/positions";
+import { across, only, type Place, type Side } from "../../state/sides";
 import type { Direction, Selection } from "../../state/store";
-
-/** A side of the attention. */
-export type Side = "queries" | "keys";
-
-/** Tokens of one side. */
-export interface Place {
-  side: Side;
-  tokens: Range;
-}
-
-/** The side across. */
-export const across = (side: Side): Side => (side === "queries" ? "keys" : "queries");
 
 /** Whether two places are the same. */
 export const isSamePlace = (a: Place | null, b: Place | null) =>
@@ -45,12 +34,6 @@ export function metOf(selection: Selection | null, chosen: Place | null): Place 
   const tokens = side && selection?.[side];
   return side && tokens ? { side, tokens } : null;
 }
-
-/** The selection of one place alone. */
-export const only = ({ side, tokens }: Place): Selection => ({
-  queries: side === "queries" ? tokens : null,
-  keys: side === "keys" ? tokens : null,
-});
 
 /**
  * What pointing selects: beside a pinned word, the weight between the two; else the word itself.

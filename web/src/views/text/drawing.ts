@@ -3,13 +3,13 @@
 import { percent } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import { inks } from "../../drawing/inks";
+import { widthOf } from "../../drawing/measuring";
 import type { Pen } from "../../drawing/pen";
 import type { Drawing } from "../../drawing/saving";
-import { SvgPen } from "../../drawing/svg_pen";
+import type { Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
 import { around, type Block, blocksOf, goesOn, named, read, unitsOf } from "./blocks";
 import { saying } from "./caption";
-import type { Side } from "./choosing";
 import { type Laid, laid } from "./layout";
 import { type Shade, type Shown, shownIn, together, unitsIn } from "./shade";
 
@@ -101,11 +101,10 @@ function sheetOf(store: Store, pane: Pane, side: Side, isOne: boolean, shown: Sh
 
 /** The words of a block, with room on both sides where a word begins and ends. */
 function wordsOf(block: Block, positions: Positions, unit: Unit) {
-  const pen = new SvgPen(1, 1);
   const { from, to } = unitsOf(block, positions, unit);
   const word = (text: string, units: Range, goesOn: boolean, isLast: boolean) => {
     const room = (goesOn ? 0 : PAD) + (isLast ? PAD : 0);
-    return { text, units, goesOn, wide: pen.measure(text, SIZE) + room };
+    return { text, units, goesOn, wide: widthOf(text, SIZE) + room };
   };
   if (block.segment) return [word(named(block.segment), { from, to }, false, true)];
   return Array.from({ length: to - from }, (_, place) => {

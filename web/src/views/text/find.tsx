@@ -1,10 +1,10 @@
 /** Finds words, and leads to the strongest weights. */
 
 import { type ReadonlySignal, type Signal, useSignal } from "@preact/signals";
+import { only, type Place, type Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
 import { largest } from "../../state/telling";
 import { actsOn } from "./acting";
-import { only, type Place, type Side } from "./choosing";
 import { matches } from "./finding";
 import type { Shade } from "./shade";
 

@@ -2,10 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
+import type { Place, Side } from "../../state/sides";
 import type { View, ViewProps } from "../view";
 import { hasText } from "./blocks";
 import { Caption, Exactness } from "./caption";
-import type { Place, Side } from "./choosing";
 import { drawing } from "./drawing";
 import { Find } from "./find";
 import { shownIn } from "./shade";

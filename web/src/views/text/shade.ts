@@ -6,8 +6,9 @@ import type { Positions, Range, Unit } from "../../content/positions";
 import type { Line } from "../../content/reading";
 import type { Shading } from "../../drawing/colors";
 import { washing } from "../../drawing/washing";
+import { across, type Place, type Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
-import { across, chosenOf, directionOf, isSamePlace, metOf, type Place, type Side } from "./choosing";
+import { chosenOf, directionOf, isSamePlace, metOf } from "./choosing";
 
 /** Weights on the words of one side. */
 export interface Shade {

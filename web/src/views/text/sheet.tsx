@@ -2,9 +2,10 @@
 
 import { effect, type ReadonlySignal, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import type { Place, Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
 import { actsOn } from "./acting";
-import { chosenOf, directionOf, type Place, type Side } from "./choosing";
+import { chosenOf, directionOf } from "./choosing";
 import { followKeys } from "./keys";
 import { centre, isInSight } from "./moving";
 import { paint } from "./paint";

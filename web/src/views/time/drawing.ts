@@ -3,7 +3,7 @@
 import { isDark } from "../../drawing/inks";
 import type { Drawing } from "../../drawing/saving";
 import type { Pane, Store } from "../../state/store";
-import { chipMeasure, drawChips } from "../parts/chips";
+import { drawChips } from "../parts/chips";
 import { drawLegend, LEGEND_HEIGHT } from "../parts/legend";
 import { segmentsOf, shadesOf, shownOf } from "../parts/shown";
 import { drawPath } from "./path";
@@ -25,8 +25,8 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
     partsOf(store, pane, each, pathOf(pane, each, reading, unit), shown, WIDTH),
   );
   const shades = shadesOf(store, pane, shown, placements);
-  const [others, measure, box] = [othersOf(store, pane), chipMeasure(), { x: 0, y: 0, width: WIDTH }];
-  const heights = others.map((each) => drawChips(null, measure, box, { store, ...each }, shown, shades));
+  const [others, box] = [othersOf(store, pane), { x: 0, y: 0, width: WIDTH }];
+  const heights = others.map((each) => drawChips(null, box, { store, ...each }, shown, shades));
   const tops = [...sounds.map(({ sound }) => sound.layout.height), ...heights];
   return {
     width: WIDTH,
@@ -39,7 +39,7 @@ export function drawing(store: Store, pane: Pane): Drawing | null {
         y += sound.layout.height + GAP;
       }
       for (const [place, each] of others.entries()) {
-        drawChips(pen, measure, { ...box, y }, { store, ...each }, shown, shades);
+        drawChips(pen, { ...box, y }, { store, ...each }, shown, shades);
         y += heights[place]! + GAP;
       }
       drawLegend(pen, 0, y, shades);

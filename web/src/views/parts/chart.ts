@@ -2,7 +2,7 @@
 
 import { type ScaleLinear, type ScaleSymLog, scaleLinear, scaleSymlog } from "d3-scale";
 import { inks } from "../../drawing/inks";
-import type { Pen } from "../../drawing/pen";
+import type { Pen, Stroke } from "../../drawing/pen";
 
 /** Where a chart stands on a page: its outer edges. */
 export interface Box {
@@ -138,6 +138,16 @@ function ticksUp(up: Upwards, logarithmic: boolean): number[] {
   const decade = 10 ** Math.floor(Math.log10(most));
   return [0, decade / 100, decade / 10, decade];
 }
+
+/** Draws a dot: the round ends of a line that is hardly long. */
+export const paintDot = (pen: Pen, x: number, y: number, stroke: Stroke) =>
+  pen.line(
+    [
+      [x, y],
+      [x + 0.01, y],
+    ],
+    stroke,
+  );
 
 /** A number in a few signs. */
 export const short = (value: number): string =>
