@@ -2,6 +2,7 @@
 
 import type { RefObject } from "preact";
 import type { Store } from "../state/store";
+import { Switch } from "../views/parts/controls";
 import { fitting } from "./fitting";
 import { KEYS, listening } from "./keys";
 
@@ -39,17 +40,7 @@ export function Help({ store, of }: { store: Store; of: RefObject<HTMLDialogElem
           </dl>
         ))}
       </div>
-      <label>
-        <input
-          type="checkbox"
-          id="listening"
-          checked={listening.value}
-          onChange={(event) => {
-            listening.value = event.currentTarget.checked;
-          }}
-        />
-        <span>single letters, digits and signs are keys</span>
-      </label>
+      <Switch id="listening" label="single letters, digits and signs are keys" of={listening} />
       {licences.trim() && (
         <details id="whose">
           <summary>Works of others in this page</summary>

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { Unit } from "../content/positions";
 import type { Palette, Pooling, Reach, Scale, Store, Theme } from "../state/store";
+import { Switch } from "../views/parts/controls";
 import { Compare } from "./compare";
 import { HeadPicker, show } from "./heads";
 import { Option } from "./select";
@@ -38,17 +39,12 @@ export function Toolbar({ store }: { store: Store }) {
           of={options.pooling}
           values={{ mean: "together", max: "largest" }}
         />
-        <label title="The first word, separators and what the tokenizer added take no weight">
-          <input
-            id="hide"
-            type="checkbox"
-            checked={options.hide.value}
-            onChange={(event) => {
-              options.hide.value = event.currentTarget.checked;
-            }}
-          />
-          <span>hide sinks</span>
-        </label>
+        <Switch
+          id="hide"
+          label="hide sinks"
+          hint="The first word, separators and what the tokenizer added take no weight"
+          of={options.hide}
+        />
       </div>
       <div class="group extra" id="extra">
         <Option<Reach>

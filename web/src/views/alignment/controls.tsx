@@ -2,6 +2,7 @@
 
 import { Least } from "../../drawing/least";
 import type { Pane, Store } from "../../state/store";
+import { Switch } from "../parts/controls";
 import { chosenOf } from "./chosen";
 import type { Rule } from "./pairs";
 import { namesOf, PAGE, wholePair } from "./scene";
@@ -28,17 +29,7 @@ export function Controls({ store, pane }: { store: Store; pane: Pane }) {
         </select>
       </label>
       {rule.value === "enough" && <Least store={store} id={`alignment-least-${pane.id}`} />}
-      <label>
-        <input
-          type="checkbox"
-          id={`alignment-sentences-${pane.id}`}
-          checked={sentences.value}
-          onChange={(event) => {
-            sentences.value = event.currentTarget.checked;
-          }}
-        />{" "}
-        whole sentences
-      </label>
+      <Switch id={`alignment-sentences-${pane.id}`} label="whole sentences" of={sentences} />
       {pane.group.value.kind === "self" && (
         <button
           type="button"

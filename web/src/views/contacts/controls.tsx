@@ -23,7 +23,7 @@ export function Controls({ scene }: { scene: Scene | null }) {
         <output>{scene?.pairs.length ?? ""}</output>
       </label>
       {scene?.exact && !scene.signed && (
-        <Switch id="correction" label="average product correction" of={correction} />
+        <Switch data-control="correction" label="average product correction" of={correction} />
       )}
     </div>
   );

@@ -3,6 +3,7 @@
 import "./curves.css";
 import type { Drawing } from "../../drawing/saving";
 import type { Pane, Store } from "../../state/store";
+import { Switch } from "../parts/controls";
 import type { View, ViewProps } from "../view";
 import { LayersChart } from "./layers_chart";
 import { LAYERS_HEIGHT, offered, overLayers, paintOverLayers, shownStatistic } from "./over_layers";
@@ -36,17 +37,7 @@ function Curves({ store, pane }: ViewProps) {
       <LayersChart store={store} pane={pane} />
       <div class="curves-control">
         <span>The chosen head along the text</span>
-        <label>
-          <input
-            id={`logarithmic-${pane.id}`}
-            type="checkbox"
-            checked={logarithmic}
-            onChange={(event) => {
-              logarithmic.value = event.currentTarget.checked;
-            }}
-          />{" "}
-          received on a logarithmic axis
-        </label>
+        <Switch id={`logarithmic-${pane.id}`} label="received on a logarithmic axis" of={logarithmic} />
       </div>
       <TextChart store={store} pane={pane} statistic="entropy" />
       <TextChart store={store} pane={pane} statistic="received" />

@@ -5,6 +5,7 @@ import { plain } from "../../content/numbers";
 import { painted } from "../../drawing/colors";
 import { Drawn } from "../../drawing/drawn";
 import type { Store } from "../../state/store";
+import { Switch } from "../parts/controls";
 import { statisticShading } from "./picture";
 import { groupsOf, kind, several } from "./state";
 import { kindsOf, statisticsOf, unitOf } from "./statistics";
@@ -19,17 +20,12 @@ export function Controls({ store }: { store: Store }) {
       <div class="grid-controls">
         <Choosing id="sort" label="Sort by" none="layer" of={sort} names={statistics} />
         <Choosing id="colour" label="Colour by" none="nothing" of={colour} names={statistics} />
-        <label title="A click adds a head to those that are drawn together, as shift and a click do.">
-          <input
-            id="several"
-            type="checkbox"
-            checked={several}
-            onChange={(event) => {
-              several.value = event.currentTarget.checked;
-            }}
-          />{" "}
-          several
-        </label>
+        <Switch
+          id="several"
+          label="several"
+          hint="A click adds a head to those that are drawn together, as shift and a click do."
+          of={several}
+        />
         {together > 0 && (
           <button
             type="button"

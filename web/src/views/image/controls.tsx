@@ -25,7 +25,7 @@ export function Controls({ store, hasDirection }: { store: Store; hasDirection: 
           }}
         />
       </label>
-      <Switch id="smooth" label="smooth" of={smooth} />
+      <Switch data-control="smooth" label="smooth" of={smooth} />
     </div>
   );
 }

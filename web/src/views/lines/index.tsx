@@ -6,6 +6,7 @@ import { Layer } from "../../drawing/layer";
 import { Least } from "../../drawing/least";
 import type { Pen } from "../../drawing/pen";
 import { colors_changed } from "../../drawing/theme";
+import { Switch } from "../parts/controls";
 import type { View, ViewProps } from "../view";
 import { ColumnOver } from "./column";
 import { BEHIND, drawAll, drawChosen, drawLines } from "./draw";
@@ -59,19 +60,7 @@ function Lines({ store, pane }: ViewProps) {
       {hasCompanions(store) && <Legend store={store} pane={pane} />}
       <div class="lines-options">
         <Least store={store} id={`lines-least-${pane.id}`} />
-        {!whole && (
-          <label>
-            <input
-              type="checkbox"
-              id={`lines-linked-${pane.id}`}
-              checked={linked.value}
-              onChange={(event) => {
-                linked.value = event.currentTarget.checked;
-              }}
-            />{" "}
-            scroll both sides together
-          </label>
-        )}
+        {!whole && <Switch id={`lines-linked-${pane.id}`} label="scroll both sides together" of={linked} />}
       </div>
       <div class="lines-stage">
         <Drawn

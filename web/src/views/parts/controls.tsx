@@ -1,4 +1,4 @@
-/** Small controls that views of pictures, sounds and residues have above them. */
+/** Small controls that stand above views and elsewhere. */
 
 import type { Signal } from "@preact/signals";
 import type { Direction, Store } from "../../state/store";
@@ -30,19 +30,28 @@ export function Choice<T extends string>({ id, label, of, values }: ChoiceProps<
   );
 }
 
+/** What a switch takes. */
+interface SwitchProps {
+  id?: string;
+  "data-control"?: string;
+  label: string;
+  hint?: string;
+  of: Signal<boolean>;
+}
+
 /** On or off. */
-export function Switch({ id, label, of }: { id: string; label: string; of: Signal<boolean> }) {
+export function Switch({ label, hint, of, ...names }: SwitchProps) {
   return (
-    <label>
+    <label title={hint}>
       <input
+        {...names}
         type="checkbox"
-        data-control={id}
         checked={of.value}
         onChange={(event) => {
           of.value = event.currentTarget.checked;
         }}
       />{" "}
-      {label}
+      <span>{label}</span>
     </label>
   );
 }
