@@ -74,7 +74,9 @@ FIRST, SECOND = [0, 114, 178], [230, 159, 0]
 def test_a_check_is_told_and_drawn(seen, check, tmp_path, opened):
     report = replace(regard.report(seen, ["a", "b", "c"]), check=check)
     page = opened(report.save(tmp_path / "a.html"), "#view=receipt")
-    assert page.locator(".check p").all_inner_texts() == [check.statement(name, f"“{name}”") for name in check.names]
+    assert page.locator(".check p").all_inner_texts() == [
+        check.statement(name, f"“{name}”") for name in check.names
+    ]
     assert "<b>map</b>: 1.000, 0.422, 0.125, 0.016, 0.000" in page.get_attribute(
         "[data-chart=deletion]", "aria-label"
     )
