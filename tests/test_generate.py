@@ -267,6 +267,7 @@ def test_pieces_of_a_text_that_changes_afterwards_are_refused():
 def test_prompts_of_different_lengths_end_together():
     tokens, padding = left_padded([[1, 2, 3], [4]], fill=9)
     assert tokens.tolist() == [[1, 2, 3], [9, 9, 4]]
+    assert torch.equal(left_padded([b"\1\2\3", torch.tensor([4])], fill=9)[0], tokens)
     assert padding.tolist() == [0, 2]
 
 

@@ -41,8 +41,7 @@ def generate(
         sampling: `Greedy()`, `Sample(...)` or `Beam(...)`. Default: greedy.
         stop: a token's number, a function of what is written so far (B, n) that returns which items (B,) have
             ended, or several of these; the first that applies ends an item. Default: none.
-        padding: (B,), how many tokens at the start of each prompt are no text, as `left_padded` makes
-            them.
+        padding: (B,), how many tokens at the start of each prompt are no text, as `left_padded` makes them.
         memory: what `model.encode(source)` returned.
         cache: True: the model's own, empty; False: none, so that everything is read anew for each token, with the
             same result; or caches that hold what precedes the prompts.
@@ -54,8 +53,6 @@ def generate(
 
     Raises:
         GenerationError: an argument of the wrong shape or out of its range; or the model's logits choose no token.
-
-    Source: of beam search, sampling by top-k and top-p, `Beam` and `Sample`.
     """
     reading, stops = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
     if isinstance(sampling, Beam):

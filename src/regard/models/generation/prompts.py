@@ -24,6 +24,6 @@ def left_padded(texts: Sequence[Sequence[int]], fill: int = 0) -> tuple[Tensor, 
             f"texts: expected at least one, each of at least one token; got {len(texts)}, of lengths"
             f" {[len(text) for text in texts]}. A text may begin with the model's token for beginnings"
         )
-    rows = [torch.as_tensor(text, dtype=torch.long) for text in texts]
+    rows = [torch.tensor([int(token) for token in text]) for text in texts]
     tokens = pad_sequence(rows, batch_first=True, padding_value=fill, padding_side="left")
     return tokens, torch.tensor([tokens.shape[1] - len(row) for row in rows])

@@ -41,7 +41,7 @@ class Sample:
     """Draw a token by its probability, softmax(logits / temperature), of the tokens that are left in.
 
     What is drawn depends on the seed, the item's place in the batch, the step and the logits, and on nothing else:
-    with a cache and without, with more items after it, on any device the same token is drawn.
+    with a cache and without, alone or with more items after it, it is the same.
 
     Args:
         temperature: above 0; below 1 sharpens, above 1 flattens. Default: 1.
