@@ -55,7 +55,7 @@ MASKS = {
 POSITIONS = {
     "none": lambda: {},
     "rotary": lambda: {"rotary": Rotary(6)},
-    "part": lambda: {"rotary": Rotary(6, part=0.5, interleaved=True)},
+    "part": lambda: {"rotary": Rotary(6, part=0.67, interleaved=True)},
     "ALiBi": lambda: {"position_bias": AlibiBias(HEADS)},
     "relative": lambda: {"position_bias": RelativeBias(8, 16, HEADS, both_ways=False)},
     "ALiBi of the mechanism": lambda: {"mechanism": Attention(bias=regard.alibi(HEADS))},
@@ -432,7 +432,7 @@ def test_who_watches_sees_one_attention_over_everything():
     with torch.no_grad(), regard.watch(made) as seen:
         output = made(later[:, :1], mask=causal(), cache=paged)
     (site,) = seen.sites
-    assert site.keys == 11
+    assert site.sizes.keys == 11
     torch.testing.assert_close(stepwise(made, later[:, :1], unwatched, []), output, **EXACT)
 
 

@@ -149,3 +149,12 @@ def test_parameters_put_in_the_place_of_those_handed_in_are_used():
     other = {"mechanism_parameters.0": torch.full((2,), 9.0)}
     changed, _ = torch.func.functional_call(module, other, (inputs, inputs, inputs))
     assert not torch.allclose(plain, changed)
+
+
+def test_a_score_mod_without_parameters_takes_part_in_gradients():
+    query, key, value = vectors()
+    distance = torch.arange(12) - torch.arange(12).view(-1, 1)
+    found = attend(query, key, value, Attention(modify=lambda S, b, h, q, k: S + (k - q))).output
+    wanted = ((query @ key.mT / 2 + distance).softmax(-1)) @ value
+    grads = [torch.autograd.grad(output.square().sum(), [query, key, value]) for output in (found, wanted)]
+    torch.testing.assert_close(*grads)

@@ -101,7 +101,7 @@ def check_functions(problem: Problem) -> None:
 
 def _leaves(tensors: Sequence[Tensor]) -> set[int]:
     """Return the identities of the leaves from which tensors were computed."""
-    found = {id(tensor) for tensor in tensors if tensor.is_leaf}
+    found = {id(tensor) for tensor in tensors if tensor.is_leaf and tensor.requires_grad}
     waiting = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
     seen: set[object] = set()
     while waiting:
