@@ -1,5 +1,6 @@
 """Tokens to vectors: embeddings of tokens, of where they stand, and of the segment they belong to."""
 
+import torch
 from torch import Tensor, nn
 
 from regard.errors import ModelError
@@ -44,12 +45,9 @@ class TextEmbedding(nn.Module):
             segments: (B, N). Default: all of the first.
 
         Raises:
-            ModelError: tokens are not (B, N), or segments are given where there are none.
+            ModelError: a token is none of the vocabulary, or segments are given where there are none.
         """
-        if tokens.ndim != 2:
-            raise ModelError(
-                f"tokens: expected (B, N); got {tuple(tokens.shape)}. For one text, write tokens[None]"
-            )
+        check_tokens(tokens, self.tokens.num_embeddings)
         x = self.tokens(tokens) * self.scale
         if self.positions is not None:
             x = x + self.positions(positions)
@@ -66,3 +64,23 @@ def vectors_of(count: int, width: int, deviation: float = 0.02) -> nn.Embedding:
     vectors = nn.Embedding(count, width)
     nn.init.normal_(vectors.weight, std=deviation)
     return vectors
+
+
+def check_tokens(tokens: Tensor, vocabulary: int) -> None:
+    """Raise ModelError where tokens are not (B, N), or one is none of the vocabulary.
+
+    On other devices than the CPU, and in compiled code, the vocabulary is left to torch.
+    """
+    if tokens.ndim != 2 or tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise ModelError(
+            f"tokens: expected whole numbers (B, N); got {tokens.dtype} of shape {tuple(tokens.shape)}. For one"
+            " text, write tokens[None]"
+        )
+    if tokens.device.type != "cpu" or not tokens.numel() or torch.compiler.is_compiling():
+        return
+    least, most = (int(end) for end in tokens.aminmax())
+    if least < 0 or most >= vocabulary:
+        raise ModelError(
+            f"tokens: expected numbers from 0 to {vocabulary - 1}; got {least} to {most}. Take the tokenizer that"
+            " the model was made for"
+        )

@@ -50,5 +50,5 @@ def positions_of(tokens: Tensor, first: int, skipped: Tensor | None) -> Tensor:
         skipped: (B,), how many tokens at the start of each item are no text, so that positions count from the first
             after them; None: none.
     """
-    places = torch.arange(first, first + tokens.shape[1], device=tokens.device)
+    places = torch.arange(first, first + tokens.shape[-1], device=tokens.device)
     return places if skipped is None else (places - skipped[:, None]).clamp(min=0)

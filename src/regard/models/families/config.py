@@ -81,11 +81,11 @@ class Config:
         self._read.add(field)
         value = self._fields.get(field, default)
         if value is None:
-            raise ModelError(f"{self._name}: expected the field {field}, a {kind.__name__}; got none")
+            raise ModelError(f"{self._name}: expected the field {field}, of kind {kind.__name__}; got none")
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ModelError(f"{self._name}: {field}: expected a {kind.__name__}; got {value!r}")
+            raise ModelError(f"{self._name}: {field}: expected {kind.__name__}; got {value!r}")
         return value
 
     def has(self, field: str) -> bool:

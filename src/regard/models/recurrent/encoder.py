@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from regard.errors import ModelError
+from regard.models.embedding import check_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,9 @@ class RecurrentEncoder(nn.Module):
             real: (B, N), True where there is a token, which is at the front; each item has one at least.
 
         Raises:
-            ModelError: an item has no token.
+            ModelError: a token is none of the vocabulary, or an item has no token.
         """
+        check_tokens(tokens, self.embedding.num_embeddings)
         embedded = self.embedding(tokens)  # (B, N, width)
         if real is None:
             values, state = self.network(embedded)

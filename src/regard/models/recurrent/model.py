@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from regard.models.embedding import check_tokens
 from regard.models.recurrent.alignment import AdditiveAlignment, Alignment, BilinearAlignment, NoAlignment
 from regard.models.recurrent.encoder import Annotations, RecurrentEncoder
 from regard.models.recurrent.input_feeding import InputFeedingDecoder
@@ -67,6 +68,7 @@ class Recurrent(nn.Module):
             memory: what `encode` gave.
             cache: what `caches` gave; holds the state afterwards.
         """
+        check_tokens(tokens, self.decoder.embedding.num_embeddings)
         held = RecurrentCache() if cache is None else cache[0]
         state = self.decoder.start(memory) if held.state is None else held.state
         steps = []
