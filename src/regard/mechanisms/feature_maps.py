@@ -71,4 +71,5 @@ def _orthogonal(width: int, generator: torch.Generator) -> Tensor:
     lengths = torch.randn(width, width, generator=generator).norm(dim=1)
     q, r = torch.linalg.qr(gaussian)
     # Without the signs of r, q is not evenly spread over rotations, and estimates would be biased (Mezzadri 2007).
-    return (q * r.diagonal().sign()).T * lengths.unsqueeze(1)
+    directions: Tensor = (q * r.diagonal().sign()).T * lengths.unsqueeze(1)
+    return directions

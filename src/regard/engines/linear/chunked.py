@@ -82,7 +82,8 @@ def _within(steps: Steps, size: int) -> _Within:
     def parts(tensor: Tensor) -> Tensor:
         short = -tensor.shape[2] % size
         padded = pad(tensor, (0, 0, 0, short)) if short else tensor
-        return padded.unflatten(2, (-1, size))
+        chunks: Tensor = padded.unflatten(2, (-1, size))
+        return chunks
 
     query, key, value = parts(steps.query), parts(steps.key), parts(steps.value)
     log_gate = None if steps.log_decay is None else parts(steps.log_decay).cumsum(-2)
