@@ -15,6 +15,8 @@ const FILES = [
   "index.html",
 ];
 
+const CONTENT = "<!--content-->";
+
 const sha256 = (content: string, form: "hex" | "base64") => createHash("sha256").update(content).digest(form);
 
 /** A hash over all that the page is built of, so that a page of older sources is noticed without building. */
@@ -61,7 +63,8 @@ function packed(page: string): { page: string; script: string } {
   const program = deflateSync(script, { level: 9 }).toString("base64");
   const unpacking = readFileSync("unpacking.js", "utf8").replace(/^\/\*[\s\S]*?\*\/\s*/, "");
   const elements = `<script type="application/octet-stream" id="program">${program}</script><script type="module">${unpacking}</script>`;
-  return { page: page.replace(element, () => elements), script };
+  // Behind the words of a page that waits: they stand also in a file that ends before its script does.
+  return { page: page.replace(element, "").replace(CONTENT, () => `${elements}\n${CONTENT}`), script };
 }
 
 /** Makes the one file of the page and the script and style in it, with a policy that allows just these. */

@@ -211,6 +211,45 @@ def test_a_page_that_was_cut_off_says_so(browser, page_of_words, tmp_path, is_lo
     page.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda page: page.replace('"version":1', '"version":2', 1), "got 2: save it again"),
+        (lambda page: page.replace('"version":1', '"version":', 1), "its report cannot be read"),
+        (lambda page: page.replace('id="array-0">', 'id="array-0">AAAA', 1), "array 0 is damaged"),
+        (lambda page: page.partition('<script type="application/json"')[0], "it holds no report"),
+        (lambda page: page[: page.index('id="program">') + 99], "was not saved to its end"),
+    ],
+)
+def test_a_page_that_is_damaged_says_so(browser, page_of_words, tmp_path, change, said):
+    path = tmp_path / "damaged.html"
+    path.write_text(change(page_of_words.read_text(encoding="utf-8")), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_function("said => document.body.innerText.includes(said)", arg=said)
+    page.close()
+
+
+def test_titles_of_any_length_leave_room_for_the_view(opened, tmp_path):
+    report = regard.report(seen_of(3), list("abc"), title="W" * 10_000, facts=["fact " * 3_000])
+    page = opened(report.beside(report).save(tmp_path / "long.html"))
+    assert page.locator("header").bounding_box()["height"] < 0.6 * page.viewport_size["height"]
+    assert all(each.bounding_box()["height"] < 90 for each in page.locator("h2:visible").all())
+
+
+def test_what_is_chosen_stands_out_in_forced_colours(opened, page_of_words):
+    page = opened(page_of_words, forced_colors="active")
+    page.click("#tab-text")
+    back = "all => all.map(each => getComputedStyle(each).backgroundColor)"
+    for several, one in (
+        ("[role=tab]", "[role=tab][aria-selected=true]"),
+        (".segments span", ".segments :checked + span"),
+        (".switch button", ".switch [aria-pressed=true]"),
+    ):
+        colours = page.eval_on_selector_all(several, back)
+        assert colours.count(page.eval_on_selector_all(one, back)[0]) == 1, several
+
+
 def test_a_browser_that_is_too_old_says_so(browser, page_of_words):
     page = browser.new_page()
     page.add_init_script("delete globalThis.DecompressionStream")

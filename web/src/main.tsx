@@ -17,6 +17,7 @@ try {
     store,
     VIEWS.map(({ name }) => name),
   );
+  place.textContent = "";
   render(<App store={store} link={link} />, place);
 } catch (wrong) {
   place.textContent = `This page cannot be shown: ${wrong instanceof Error ? wrong.message : wrong}`;

@@ -2,23 +2,41 @@
 
 import type { Content, Ref } from "./schema";
 
+const SAVED = "was the file saved to its end?";
+
 /** The index of the page. */
 export function readIndex(): Content {
-  const content = JSON.parse(document.getElementById("index")?.textContent ?? "null") as Content | null;
-  if (content === null) throw new Error("this page holds no report");
-  if (content.version !== 1) throw new Error(`expected a report of version 1; got ${content.version}`);
+  const text = document.getElementById("index")?.textContent;
+  if (!text) throw new Error(`it holds no report; ${SAVED}`);
+  const content = parsed(text);
+  if (content.version !== 1)
+    throw new Error(
+      `expected a report of version 1; got ${content.version}: save it again, with one version of regard`,
+    );
   return content;
 }
 
 /** The bytes of an array. */
 export async function bytes(ref: Ref): Promise<Uint8Array<ArrayBuffer>> {
   const text = document.getElementById(`array-${ref}`)?.textContent;
-  if (!text) throw new Error(`array ${ref} is missing; was the file saved to its end?`);
-  const letters = atob(text);
-  const packed = new Uint8Array(letters.length);
-  for (let place = 0; place < letters.length; place++) packed[place] = letters.charCodeAt(place);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  if (!text) throw new Error(`array ${ref} is missing; ${SAVED}`);
+  try {
+    const letters = atob(text);
+    const packed = new Uint8Array(letters.length);
+    for (let place = 0; place < letters.length; place++) packed[place] = letters.charCodeAt(place);
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  } catch {
+    throw new Error(`array ${ref} is damaged; ${SAVED}`);
+  }
+}
+
+function parsed(text: string): Content {
+  try {
+    return JSON.parse(text) as Content;
+  } catch {
+    throw new Error(`its report cannot be read; ${SAVED}`);
+  }
 }
 
 /** Unsigned numbers of two bytes, little-endian. */
