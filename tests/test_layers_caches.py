@@ -168,6 +168,15 @@ def test_nothing_new_changes_nothing(kind):
     torch.testing.assert_close(after, made(x, mask=causal())[:, 4:], **EXACT)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_cache_has_nothing_to_move_or_forget(kind):
+    made, x, cache = layer(), inputs(), KINDS[kind]()
+    cache.reorder(torch.tensor([1, 0, 0]))
+    cache.crop(0)
+    assert cache.kept is None
+    torch.testing.assert_close(stepwise(made, x, cache, [3]), made(x, mask=causal()), **EXACT)
+
+
 def test_turns_that_depend_on_the_length_are_made_anew_as_it_grows():
     made, x = layer(rotary=Rotary(6, scaling=DynamicNTKScaling(2.0, 8))), inputs()
     for kind in ("growing", "preallocated", "paged"):
@@ -358,6 +367,16 @@ def test_a_sliding_cache_sees_sinks_and_window_seated_side_by_side(positions, si
     torch.testing.assert_close(again, streamed(made, x[:, :7], sinks, positions == "ALiBi"), **EXACT)
 
 
+@pytest.mark.parametrize("mask", MASKS)
+@settings(deadline=None, max_examples=4)
+@given(sizes=chunks)
+def test_a_sliding_cache_asks_every_mask_at_the_places_that_are_left(mask, sizes):
+    made, x = layer(), inputs()
+    seen = regard.window(WINDOW - 1) | as_mask(torch.arange(LENGTH) < SINKS)
+    at_once = made(x, mask=as_mask(MASKS[mask](LENGTH)) & seen)
+    torch.testing.assert_close(stepwise(made, x, SlidingCache(WINDOW, SINKS), sizes, MASKS[mask]), at_once, **EXACT)
+
+
 def test_other_scores_than_dot_products_slide_one_by_one_and_say_so():
     made, x = layer(rotary=Rotary(6), mechanism=Attention(score=regard.cosine())), inputs()
     assert stepwise(made, x, SlidingCache(WINDOW, SINKS), [1] * LENGTH).isfinite().all()
@@ -417,6 +436,8 @@ def test_what_items_share_is_read_once_and_says_the_same(parts, mask):
         stepwise(made, x[:, :10], cache, [])
         cache.reorder(torch.tensor([0, 0]))
     assert paged.kept.prefix.key.shape[:3] == (1, 2, 9)
+    with torch.no_grad():
+        assert made(later[:, :0], mask=MASKS[mask](10), cache=paged).shape == (2, 0, WIDTH)
     for sizes in ([1, 1], [3], [5]):
         piece = later[:, : sum(sizes)]
         both = [stepwise(made, piece, cache, sizes, MASKS[mask]) for cache in (paged, growing)]

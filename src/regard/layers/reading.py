@@ -80,8 +80,10 @@ class Reading:
         own = replace(self.places, keys=own_places).mechanism(attention)
         first = attend(folded, prefix.key, prefix.value, common, want=("lse",))
         second = attend(self.query, self.kept.key, self.kept.value, own, want=("lse",))
-        output = first.output.view(heads, items, queries, -1).transpose(0, 1)
-        lse = cast("Tensor", first.lse).view(heads, items, queries).transpose(0, 1)
+        output, lse = (
+            part[0].unflatten(1, (items, queries)).transpose(0, 1)
+            for part in (first.output, cast("Tensor", first.lse))
+        )
         return Partial(output, lse).join(Partial(second.output, cast("Tensor", second.lse))).output
 
     def _scaled(self, attention: Attention) -> Attention:

@@ -26,7 +26,7 @@ class PagedCache:
     def __init__(self, pool: BlockPool) -> None:
         self.pool = pool
         self.length = 0
-        self._table = torch.zeros(0, 0, dtype=torch.long)
+        self._table = torch.zeros(0, 0, dtype=torch.long, device="cpu")
 
     @property
     def kept(self) -> Kept | None:
@@ -43,7 +43,7 @@ class PagedCache:
         check_without_gradient("PagedCache", key, value)
         self._check_items(len(key))
         self.pool.check(key, value)
-        positions = torch.arange(self.length, self.length + key.shape[2])
+        positions = torch.arange(self.length, self.length + key.shape[2], device="cpu")
         self._make_room(len(key), self.length + key.shape[2])
         self.pool.write(self._table[:, positions // self.pool.size], positions % self.pool.size, key, value)
         self.length += key.shape[2]
@@ -51,16 +51,13 @@ class PagedCache:
 
     def reorder(self, items: Tensor) -> None:
         """Make batch item i what item `items[i]` was; items that were one share their blocks."""
-        table = self._table[items.to(self._table.device)]
-        self.pool.hold(table)
-        self.pool.give_back(self._table)
-        self._table = table
+        before, self._table = self._table, self._held_by(items)
+        self.pool.give_back(before)
 
     def fork(self, items: Tensor) -> "PagedCache":
         """Return another cache, whose item i goes on from item `items[i]` of this one and shares its blocks."""
         other = PagedCache(self.pool)
-        other.length, other._table = self.length, self._table[items.to(self._table.device)]
-        self.pool.hold(other._table)
+        other.length, other._table = self.length, self._held_by(items)
         return other
 
     def crop(self, length: int) -> None:
@@ -70,11 +67,17 @@ class PagedCache:
         self.pool.give_back(self._table[:, columns:])
         self._table, self.length = self._table[:, :columns], length
 
+    def _held_by(self, items: Tensor) -> Tensor:
+        """Return the blocks of some items, which now have these as holders too."""
+        table = self._table[items.to(self._table.device)] if self.length else self._table
+        self.pool.hold(table)
+        return table
+
     def _make_room(self, items: int, length: int) -> None:
         """Take blocks for so many positions, and copies of those that others hold and that are written to."""
         table = self._table if self.length else self._table.new_zeros(items, 0)
         column, within = divmod(self.length, self.pool.size)
-        rows = torch.zeros(0, dtype=torch.long)
+        rows = torch.zeros(0, dtype=torch.long, device="cpu")
         if within and length > self.length:
             # Of the holders of a shared block all but one need a copy; to copy for each is one block more at most.
             rows = self.pool.shared(table[:, column]).nonzero().flatten()

@@ -24,7 +24,7 @@ class BlockPool:
         if blocks < 1 or size < 1:
             raise CacheError(f"BlockPool: expected at least one block and position; got {blocks} and {size}")
         self.blocks, self.size = blocks, size
-        self._holders = torch.zeros(blocks, dtype=torch.long)
+        self._holders = torch.zeros(blocks, dtype=torch.long, device="cpu")
         self._memory: tuple[Tensor, Tensor] | None = None
 
     @property

@@ -92,4 +92,4 @@ class SlidingCache:
         if new == 1 or self.length <= self.sinks + self.window:
             return None
         near = Band(self.window - 1, None, "first")
-        return near | Padding(torch.tensor(self.sinks), "sinks") if self.sinks else near
+        return near | Padding(torch.tensor(self.sinks, device="cpu"), "sinks") if self.sinks else near
