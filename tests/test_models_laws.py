@@ -131,7 +131,7 @@ def test_models_compile_as_one_graph(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "input feeding"])
+@pytest.mark.parametrize("kind", [*KINDS, *RECURRENT])
 @pytest.mark.filterwarnings("ignore:The tensor attributes .* were assigned during export:UserWarning")
 def test_models_can_be_exported(kind):
     each = (KINDS | RECURRENT)[kind]

@@ -1,1 +1,36 @@
-"""Models assembled from layers, short enough to be read beside their papers."""
+"""Models assembled from layers, short enough to be read beside their papers; builders hold the published sizes."""
+
+from regard.models.decoder import Decoder, gpt2, gpt2_small, llama, llama_tiny
+from regard.models.encoder import Encoder, MaskedLanguageModel, bert, bert_base, bert_large
+from regard.models.loading import from_pretrained
+from regard.models.recurrent.model import Recurrent, input_feeding, searching
+from regard.models.t5 import t5, t5_base, t5_small
+from regard.models.transformer import Transformer, transformer, transformer_base, transformer_big
+from regard.models.vit import VisionTransformer, vit, vit_base
+
+__all__ = [
+    "Decoder",
+    "Encoder",
+    "MaskedLanguageModel",
+    "Recurrent",
+    "Transformer",
+    "VisionTransformer",
+    "bert",
+    "bert_base",
+    "bert_large",
+    "from_pretrained",
+    "gpt2",
+    "gpt2_small",
+    "input_feeding",
+    "llama",
+    "llama_tiny",
+    "searching",
+    "t5",
+    "t5_base",
+    "t5_small",
+    "transformer",
+    "transformer_base",
+    "transformer_big",
+    "vit",
+    "vit_base",
+]
