@@ -507,6 +507,8 @@ def test_notebooks_show_the_page_in_a_frame_that_reaches_nothing():
     assert tag == "iframe"
     assert attributes["srcdoc"] == report._page()
     assert attributes["sandbox"].split() == ["allow-scripts", "allow-downloads"]
+    # What a notebook shows that leaves out frames, as those do that are not trusted.
+    assert "notebook is trusted" in shown["text/html"].rpartition('">')[2]
     assert shown["text/plain"] == repr(report)
 
 

@@ -71,7 +71,9 @@ class Report:
             shown = f"<p>{escape(repr(self))}<br>The page has {len(page) / 1e6:.0f} MB: save it as .html</p>"
         else:
             frame = f'sandbox="allow-scripts allow-downloads" width="100%" height="{_HEIGHT}"'
-            shown = f'<iframe srcdoc="{escape(page)}" {frame} style="border:0"></iframe>'
+            # A notebook that is not trusted leaves out the frame, and shows what stands in it.
+            within = "The page is shown when this cell is run, or the notebook is trusted."
+            shown = f'<iframe srcdoc="{escape(page)}" {frame} style="border:0">{within}</iframe>'
         return {"text/plain": repr(self), "text/html": shown}
 
     def beside(self, other: "Report") -> "Report":
