@@ -163,6 +163,10 @@ describe("a selection", () => {
     expect(told(store, pane)).toContain(`word1 → word0: ${(100 * mean).toFixed(1)} %`);
     (pane.keys.value.words as string[])[0] = "\u05d0\u202e";
     expect(told(store, pane)).toContain("\u2068\u05d0\u2069:");
+    (pane.keys.value.words as string[])[0] = "w".repeat(5000);
+    expect(told(store, pane)).toMatch(/^word1 → w{60}…: [\d.]+ %/);
+    store.pin({ queries: { from: 1, to: 2 }, keys: null });
+    expect(told(store, pane).length).toBeLessThan(300);
   });
 
   it("names the largest, without those that are nothing", () => {

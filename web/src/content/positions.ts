@@ -120,7 +120,7 @@ export class Positions {
   name(unit: Unit, tokens: Range): string {
     const { from, to } = this.unitsOf(unit, tokens);
     const labels: string[] = [];
-    for (let index = from; index < Math.min(to, from + 6); index++) labels.push(visible(this.label(unit, index)));
+    for (let index = from; index < Math.min(to, from + 6); index++) labels.push(brief(this.label(unit, index)));
     return labels.join(" ") + (to > from + 6 ? " …" : "");
   }
 }
@@ -135,6 +135,15 @@ export function visible(label: string): string {
     [...label].map((sign) => `U+${sign.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`).join(" ") ||
     "∅"
   );
+}
+
+/** How many letters of a word stand in a sentence. */
+const LONGEST = 60;
+
+/** A label as it stands in a sentence, which a very long one would bury. */
+export function brief(label: string): string {
+  const shown = visible(label);
+  return shown.length <= LONGEST ? shown : `${[...shown].slice(0, LONGEST).join("")}…`;
 }
 
 /** The positions of an axis of the index. */

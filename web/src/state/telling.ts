@@ -1,7 +1,7 @@
 /** What is selected, in a sentence: the same words for the eye and for a screen reader. */
 
 import { percent } from "../content/numbers";
-import { type Positions, type Range, visible } from "../content/positions";
+import { brief, type Positions, type Range } from "../content/positions";
 import type { Line } from "../content/reading";
 import { isolated } from "../drawing/pen";
 import type { Pane, Store } from "./store";
@@ -42,7 +42,7 @@ const about = (exact: boolean) => (exact ? "" : "about ");
 function strongest(line: Line, positions: Positions, store: Store, signed: boolean): string {
   const unit = store.options.unit.value;
   const named = largest(line.values, NAMED).map(
-    (index) => `${apart(visible(positions.label(unit, index)))} ${percent(line.values[index]!, signed)}`,
+    (index) => `${apart(brief(positions.label(unit, index)))} ${percent(line.values[index]!, signed)}`,
   );
   return named.length > 0 ? about(line.exact) + named.join(", ") : "nothing";
 }
