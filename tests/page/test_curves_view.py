@@ -148,3 +148,10 @@ def test_one_token_has_curves_too(tmp_path, opened):
     )
     page.hover("[data-chart=received]", position=place(page, "received", 0.5))
     assert told(page, "received") == 1
+
+
+def test_rounding_has_no_axis_of_its_own(tmp_path, opened):
+    page = opened(regard.report(watched(seed=3, count=1), ["only"]).save(tmp_path / "a.html"), "#view=curves")
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    assert not re.search(r"\de-\d", download.value.path().read_text(encoding="utf-8"))

@@ -30,6 +30,9 @@ const TOLD: Record<Statistic, string> = {
   received: "weight that keys receive",
 };
 
+/** Smaller numbers are none but for rounding, and have no axis of their own. */
+const ROUNDING = 1e-6;
+
 /** The positions of the chart, and whether their names stand below it. */
 function sideways(store: Store, pane: Pane, statistic: Statistic, width: number) {
   const positions = positionsOf(store.report, statistic, pane.choice.value);
@@ -69,7 +72,7 @@ export function overText(
     from: 0,
     to: count,
     least: 0,
-    most,
+    most: most < ROUNDING ? 0 : most,
     logarithmic: statistic === "received" && logarithmic.value,
     ...(isNamed && {
       names: Array.from({ length: count }, (_, index) => visible(positions.label(unit, index))),
