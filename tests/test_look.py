@@ -56,6 +56,12 @@ def tiny(tmp_path_factory):
                 pad_token_id=1, bos_token_id=0, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=2,
             )
         ),
+        "t5": lambda: transformers.T5ForConditionalGeneration(
+            transformers.T5Config(
+                vocab_size=60, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=1,
+                eos_token_id=2, decoder_start_token_id=1,
+            )
+        ),
         "fnet": lambda: transformers.FNetModel(
             transformers.FNetConfig(
                 vocab_size=60, hidden_size=16, num_hidden_layers=1, intermediate_size=16,
@@ -191,6 +197,21 @@ def test_an_encoder_decoder_writes_its_own_side(run, tiny):
     code, out, err = run("look", SENTENCE, "--model", tiny("bart"))
     assert (code, "cross-attention" in out) in [(0, True), (2, False)]
     assert code == 0 or "generates nothing" in err
+
+
+def test_a_model_is_handed_only_what_it_takes(run, tiny):
+    import transformers
+
+    folder = tiny("t5")
+    settings = folder / "tokenizer_config.json"
+    names = {"model_input_names": ["input_ids", "attention_mask", "token_type_ids"]}
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | names))
+    assert "token_type_ids" in transformers.AutoTokenizer.from_pretrained(folder)(SENTENCE)
+    code, out, err = run("look", SENTENCE, "--model", folder)
+    assert (code, "cross-attention" in out) in [(0, True), (2, False)]
+    assert code == 0 or "generates nothing" in err
+    assert run("look", SENTENCE, "--model", folder, "--target", "the animal", "--check")[0] == 0
+    assert run("survey", folder, "--text", SENTENCE, "--out", "found")[0] == 0
 
 
 def test_a_model_without_attention_says_so(run, tiny):

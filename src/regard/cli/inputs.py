@@ -9,6 +9,7 @@ from regard.cli.request import Request
 from regard.cli.words import axis_of
 from regard.errors import InputError
 from regard.reports.panels import Axis
+from regard.watch.survey.reader import taken_by
 
 _GENERATED = 64
 
@@ -77,8 +78,8 @@ def _encoded(
             f"the text has {count} tokens, and {loaded.name} takes {loaded.positions}."
             f" Shorten it, or read its beginning with --max-tokens {loaded.positions}"
         )
-    names = {"input_ids", "attention_mask", "token_type_ids"} & set(encoding)
-    return axis_of(encoding, tokenizer, text, request.whole_words), {name: encoding[name] for name in names}
+    inputs = {name: encoding[name] for name in taken_by(loaded.model, encoding)}
+    return axis_of(encoding, tokenizer, text, request.whole_words), inputs
 
 
 def _generated(loaded: TextModel, inputs: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """How a text model reads documents: tokens, cut off where there are too many, and the model's inputs."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,15 @@ class Reader:
         if truncated:
             encoding = self.tokenizer(**options, truncation=True, max_length=self.max_tokens)
         words = words_of(self.tokenizer, encoding, text)
-        return {each: list(encoding[each]) for each in _INPUTS if each in encoding}, words, truncated
+        return {each: list(encoding[each]) for each in taken_by(self.model, encoding)}, words, truncated
+
+
+def taken_by(model: torch.nn.Module, encoding: Container[str]) -> list[str]:
+    """Return the names of what a tokenizer made that the model takes: some make kinds of tokens that T5 refuses."""
+    there = [name for name in _INPUTS if name in encoding]
+    named = [name for name in there if name in inspect.signature(model.forward).parameters]
+    # A model that names none hands its inputs on to one that it wraps.
+    return named or there
 
 
 def _stacked(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
