@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BertModel
 
 from regard.errors import ModelError
 from regard.models.encoder import Encoder, MaskedLanguageModel
-from regard.models.families.config import HARMLESS, Config
+from regard.models.families.config import HARMLESS, OF_WRITING, Config
 from regard.models.loading import from_pretrained
 from tests.pretrained_cases import CASES, words
 
@@ -191,6 +191,12 @@ def test_missing_and_unexpected_tensors_are_named(tmp_path):
     refused(tmp_path, "got none for norm.weight", "with no place model.norm2.weight")
 
 
+@pytest.mark.parametrize("shape", [(), (47,), (3, 16)])
+def test_tensors_that_cannot_be_cut_are_refused(shape, tmp_path):
+    change_tensors(stored(tmp_path, "gpt2"), transformer__h__0__attn__c_attn__bias=torch.zeros(shape))
+    refused(tmp_path, "h.0.attn.c_attn.bias: expected")
+
+
 def test_folders_without_model_are_refused(tmp_path):
     refused(tmp_path, "cannot read", "config.json")
     stored(tmp_path)
@@ -223,4 +229,4 @@ def test_an_index_that_does_not_fit_is_refused(index, said, tmp_path):
 
 def test_fields_that_are_null_count_as_absent():
     Config({"strange": None}, "config.json").finish(())
-    assert all(Config({field: 1}, "config.json").finish(()) is None for field in HARMLESS)
+    assert all(Config({field: 1}, "config.json").finish(()) is None for field in HARMLESS | OF_WRITING)

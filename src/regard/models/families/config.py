@@ -13,23 +13,23 @@ T = TypeVar("T", bool, int, float, str, dict[str, Any], list[Any])
 HARMLESS = frozenset(
     {
         "_attn_implementation_autoset",
+        "_commit_hash",
         "_name_or_path",
+        "_num_labels",
         "architectures",
         "attn_implementation",
-        "begin_suppress_tokens",
         "bos_token_id",
         "chunk_size_feed_forward",
         "decoder_start_token_id",
         "dtype",
         "eos_token_id",
         "finetuning_task",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
         "gradient_checkpointing",
         "id2label",
         "initializer_factor",
         "initializer_range",
         "is_encoder_decoder",
+        "is_llama_config",
         "label2id",
         "model_type",
         "num_labels",
@@ -40,11 +40,47 @@ HARMLESS = frozenset(
         "pretraining_tp",
         "problem_type",
         "return_dict",
+        "sep_token_id",
         "task_specific_params",
+        "tf_legacy_loss",
         "tokenizer_class",
         "torch_dtype",
+        "torchscript",
+        "transformers.js_config",
         "transformers_version",
+        "use_bfloat16",
         "use_cache",
+    }
+)
+# How texts were written with a model where nobody said otherwise; here `generate` is told each time.
+OF_WRITING = frozenset(
+    {
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "diversity_penalty",
+        "do_sample",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "length_penalty",
+        "max_length",
+        "min_length",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "num_return_sequences",
+        "output_scores",
+        "prefix",
+        "remove_invalid_values",
+        "repetition_penalty",
+        "return_dict_in_generate",
+        "suppress_tokens",
+        "temperature",
+        "top_k",
+        "top_p",
+        "typical_p",
     }
 )
 
@@ -136,7 +172,7 @@ class Config:
         Raises:
             ModelError: there are others, which may change what the model computes.
         """
-        left = sorted(set(self._fields) - self._read - HARMLESS - set(harmless))
+        left = sorted(set(self._fields) - self._read - HARMLESS - OF_WRITING - set(harmless))
         if left:
             fields = ", ".join(f"{field}={self._fields[field]!r}" for field in left)
             raise ModelError(

@@ -37,7 +37,7 @@ class Rename:
     def parts(self, tensor: Tensor) -> tuple[Tensor, ...]:
         """Return our tensors out of a stored one."""
         ours = tensor.t() if self.transposed and tensor.ndim == 2 else tensor
-        return ours.chunk(len(self.ours)) if len(self.ours) > 1 else (ours,)
+        return ours.chunk(len(self.ours)) if len(self.ours) > 1 and ours.ndim else (ours,)
 
 
 def rename(theirs: str, *ours: str, transposed: bool = False) -> Rename:

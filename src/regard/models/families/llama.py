@@ -15,7 +15,13 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 def _build(config: Config, stored: Collection[str]) -> nn.Module:
-    for field, known in (("use_parallel_residual", False), ("qk_layernorm", False), ("hidden_dropout", 0.0)):
+    for field, known in (
+        ("use_parallel_residual", False),
+        ("qk_layernorm", False),
+        ("use_mrope", False),
+        ("rope_interleaved", False),
+        ("hidden_dropout", 0.0),
+    ):
         config.one_of(field, known)
     width, heads = config.take("hidden_size", int), config.take("num_attention_heads", int)
     head_width = config.take("head_dim", int, width // heads)

@@ -75,7 +75,6 @@ MARIAN = Family(
     ignored=(r"(encoder|decoder)\.(embed_tokens|embed_positions)\.weight", r"lm_head\.weight"),
     # Layers are left out in training only.
     harmless=(
-        "bad_words_ids",
         "classif_dropout",
         "classifier_dropout",
         "decoder_layerdrop",
@@ -83,9 +82,7 @@ MARIAN = Family(
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",
         "init_std",
-        "max_length",
         "max_position_embeddings",
-        "num_beams",
         "num_hidden_layers",
     ),
 )
