@@ -199,6 +199,17 @@ def test_an_encoder_decoder_writes_its_own_side(run, tiny):
     assert code == 0 or "generates nothing" in err
 
 
+@pytest.mark.parametrize(("most", "said"), [(15, "the first 15 of 16 tokens"), (16, " words, 16 tokens")])
+def test_what_is_cut_off_is_said(run, tiny, tmp_path, most, said):
+    options = ["--model", tiny("bart"), "--target", SENTENCE, "--max-tokens", most]
+    code, out, err = run("look", SENTENCE, *options, "--json", "a.json", "--html", "a.html")
+    assert code == 0, err
+    assert " ".join(out.split()).count(said) == 2
+    (about,) = json.loads((tmp_path / "a.json").read_text())["facts"]
+    assert about.count(said) == 2
+    assert about in (tmp_path / "a.html").read_text()
+
+
 def test_a_model_is_handed_only_what_it_takes(run, tiny):
     import transformers
 

@@ -49,6 +49,13 @@ def written(
     return words, {"decoder_input_ids": shifted}, {"labels": ids}
 
 
+def told_tokens(loaded: TextModel, text: str, read: int, request: Request) -> str:
+    """Return how many tokens of a text are read, and of how many where its end is cut off."""
+    # Only a text that fills all the room there is can be cut off; others are not taken apart twice.
+    there = read if read != request.max_tokens else len(loaded.tokenizer(text, verbose=False)["input_ids"])
+    return f"{read} tokens" if there == read else f"the first {read} of {there} tokens"
+
+
 def _encoded(
     loaded: TextModel, text: str, request: Request, *, as_target: bool = False
 ) -> tuple[Axis, dict[str, Any]]:

@@ -8,7 +8,7 @@ import torch
 
 from regard.cli.differing import differing
 from regard.cli.effect import Asked, Run, answering, that_matter, told
-from regard.cli.inputs import encoded, written
+from regard.cli.inputs import encoded, told_tokens, written
 from regard.cli.model import TextModel
 from regard.cli.request import Request
 from regard.cli.room import kept_of
@@ -17,7 +17,6 @@ from regard.errors import InputError
 from regard.reports.panels import Axis
 from regard.reports.report import Report, report
 from regard.watch.change.changing import change
-from regard.watch.record import Record
 from regard.watch.watching import watch
 
 Say = Callable[[str], None]
@@ -132,7 +131,7 @@ class _Text:
             self.source,
             target=run.target,
             title=title[0].upper() + title[1:],
-            facts=(*_facts(self.loaded, run.seen, self.source, run.target), *self.unkept, *said),
+            facts=(_about(self.loaded, self.request, run, self.source), *self.unkept, *said),
             layer=self.request.layer,
             head=self.request.head,
             pins=[word for word in self.request.pins if word in words],
@@ -145,10 +144,14 @@ def _beside(first: Report, second: Report) -> Report:
     return replace(first, facts=(about, *differing(first, second), *others)).beside(second)
 
 
-def _facts(loaded: TextModel, seen: Record, source: Axis, target: Axis | None) -> tuple[str, ...]:
-    sides = f"{len(source.words)} words, {len(source.groups)} tokens"
-    if target is not None:
-        sides += f"; decoder: {len(target.words)} words, {len(target.groups)} tokens"
-    heads = sum(site.sizes.heads for site in seen.sites)
-    kind = type(loaded.model).__name__
-    return (f"{kind}: {len(seen.sites)} attention calls, {heads} heads; {sides}",)
+def _about(loaded: TextModel, request: Request, run: Run, source: Axis) -> str:
+    """Return what the model is and what it read."""
+    sides = f"{len(source.words)} words, {told_tokens(loaded, request.text, len(source.groups), request)}"
+    if run.target is not None:
+        tokens = len(run.target.groups)
+        told = (
+            f"{tokens} tokens" if request.target is None else told_tokens(loaded, request.target, tokens, request)
+        )
+        sides += f"; decoder: {len(run.target.words)} words, {told}"
+    heads = sum(site.sizes.heads for site in run.seen.sites)
+    return f"{type(loaded.model).__name__}: {len(run.seen.sites)} attention calls, {heads} heads; {sides}"
