@@ -148,7 +148,7 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "--file", "."], "cannot read"),
         (["look", "--file", "binary.txt"], "binary data"),
         (["look", "--file", "latin.txt"], "UTF-8"),
-        (["look", "a", "--model", "no/such-model"], "cannot load the model"),
+        (["look", "a", "--model", "no/such-model"], "it is no folder here, and the hub could not be reached"),
         (["look", "a", "--model", "."], "cannot load the model"),
         (["look", "a", "--html", "no/folder/a.html"], "does not exist"),
         (["look", "a", "--html", f"{'a' * 250}.html"], "cannot write"),
@@ -208,6 +208,13 @@ def test_what_is_cut_off_is_said(run, tiny, tmp_path, most, said):
     (about,) = json.loads((tmp_path / "a.json").read_text())["facts"]
     assert about.count(said) == 2
     assert about in (tmp_path / "a.html").read_text()
+
+
+@needs_demo
+def test_the_default_model_has_a_name(run):
+    code, out, err = run("look", SENTENCE, "--model", "demo", "--against", "demo")
+    assert code == 0, err
+    assert out.count("What all-MiniLM-L6-v2 attended to") == 2
 
 
 def test_a_model_is_handed_only_what_it_takes(run, tiny):

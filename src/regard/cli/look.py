@@ -31,9 +31,7 @@ _UNCHANGED = {
 def look(
     text: Annotated[str | None, typer.Argument(help='The text, or "-" for standard input.')] = None,
     file: Annotated[Path | None, typer.Option(help="Read the text from this file, UTF-8.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A folder or hub id; default: MiniLM-L6 of regard[demo].")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help='A folder or hub id; default, or "demo": MiniLM-L6.')] = None,
     against: Annotated[
         str | None,
         typer.Option(

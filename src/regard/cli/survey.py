@@ -76,7 +76,7 @@ def survey(
         # Before the model, which may take minutes to load.
         open_corpus(read, field=field, target_field=target_field, whole=whole, split=split)
         with progress.status("loading the model"):
-            loaded = load(None if model == "demo" else model)
+            loaded = load(model)
 
         def run(told: Callable[[running.Progress], None]) -> Survey:
             return running.survey(
