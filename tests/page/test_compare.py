@@ -1,10 +1,13 @@
 """Two heads: beside one another with one selection, and one subtracted from the other."""
 
+from xml.etree import ElementTree
+
 import pytest
 
 import regard
 from tests.page.attending import percent, seen_of, weights
 
+SVG = "{http://www.w3.org/2000/svg}"
 FIRST = ["The", "un", "##break", "##able", "vase", "fell"]
 SECOND = ["The", "unbreak", "##able", "va", "##se", "fell"]
 OTHER = ["Nothing", "is", "quite", "like", "it"]
@@ -144,3 +147,31 @@ def test_comparing_is_chosen_and_let_be(opened, alone):
     assert titles(page)[0] != titles(page)[1]
     page.check("#compare input[value=off]", force=True)
     assert len(titles(page)) == 1
+
+
+def test_colours_of_two_heads_run_up_to_the_same_weight(opened, alone, first):
+    heads = [weights(first[0], 0, 1), weights(first[0], 1, 0)]
+    shown = percent(max(head.max() for head in heads))
+    own = percent(min(head.max() for head in heads))
+    assert own != shown
+    page = opened(alone, "#head=0.0.0.1&with=0.0.1.0&compare=beside&unit=tokens")
+    page.wait_for_selector(".pane[data-pane=b][data-ready=true]")
+    with page.expect_download() as download:
+        page.click("#save-svg")
+    parts = ElementTree.fromstring(download.value.path().read_bytes()).findall(f"{SVG}svg")
+    for part in parts:
+        texts = [text.strip("\u2066\u2068\u2069") for text in part.itertext()]
+        assert shown.replace(".0 ", " ") in texts
+        assert own.replace(".0 ", " ") not in texts
+    assert len(parts) == 2
+
+
+def test_words_of_two_texts_are_shaded_up_to_the_same_weight(opened, alone, first):
+    query = 4
+    largest = max(weights(first[0], layer, head)[query].max() for layer, head in ((0, 1), (1, 0)))
+    page = opened(
+        alone, f"#head=0.0.0.1&with=0.0.1.0&compare=beside&unit=tokens&view=text&queries={query}-{query + 1}"
+    )
+    page.wait_for_selector(".pane[data-pane=b][data-ready=true]")
+    told = [each.get_attribute("aria-label") for each in page.locator(".legend").all()]
+    assert told == [f"Colours from 0 % to {percent(largest)}"] * 2

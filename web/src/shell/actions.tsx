@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { download, fileOf } from "../drawing/saving";
-import { linked } from "../state/linked";
+import { panesOf } from "../state/linked";
 import type { Store } from "../state/store";
 import { opened } from "./fitting";
 import { nameOf } from "./names";
@@ -87,9 +87,8 @@ export function Actions({ store, link, help }: ActionsProps) {
 
 async function savePicture(store: Store, kind: "png" | "svg"): Promise<string> {
   const view = opened(store);
-  const [first] = store.panes.value;
-  const parts = store.panes.value.flatMap((pane) => {
-    const drawing = view?.drawing(pane === first ? store : linked(store, first!, pane), pane);
+  const parts = panesOf(store).flatMap(([own, pane]) => {
+    const drawing = view?.drawing(own, pane);
     return drawing ? [{ title: pane.title.value, drawing }] : [];
   });
   if (!view || parts.length === 0) return "There is nothing to save.";

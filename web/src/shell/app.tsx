@@ -3,7 +3,7 @@
 import { useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { wear } from "../drawing/theme";
-import { linked } from "../state/linked";
+import { panesOf } from "../state/linked";
 import type { Store } from "../state/store";
 import { grid } from "../views";
 import { Actions } from "./actions";
@@ -21,10 +21,7 @@ export function App({ store, link }: { store: Store; link: () => string }) {
   const help = useRef<HTMLDialogElement>(null);
   const { runs } = store.report;
   const panes = store.panes.value;
-  const stores = useMemo(
-    () => panes.map((pane, place) => (place === 0 ? store : linked(store, panes[0]!, pane))),
-    [panes],
-  );
+  const stores = useMemo(() => panesOf(store).map(([own]) => own), [panes]);
   const title = runs.map((run) => run.title).join(" · ");
   useSignalEffect(() => wear(store.options.theme.value));
   useEffect(() => {

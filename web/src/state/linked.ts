@@ -1,8 +1,28 @@
-/** One selection in two panes: what is selected in one text is found in the other by its words. */
+/** One selection in two panes, and one scale: what is selected in one text is found in the other by its words. */
 
 import { computed, type Signal, signal } from "@preact/signals";
 import type { Positions, Range } from "../content/positions";
 import type { Pane, Selection, Store } from "./store";
+
+const made = new WeakMap<Pane, Store>();
+
+/** The panes that are shown, each with the store as it reads it. */
+export function panesOf({ root }: Store): readonly (readonly [Store, Pane])[] {
+  const panes = root.panes.value;
+  return panes.map((pane) => {
+    const store = pane === panes[0] ? root : (made.get(pane) ?? linked(root, panes[0]!, pane));
+    made.set(pane, store);
+    return [store, pane] as const;
+  });
+}
+
+/** The largest number of any pane: where heads stand beside one another, equal colours mean equal weights. */
+export const ofAllPanes = (store: Store, largest: (store: Store, pane: Pane) => number): number =>
+  panesOf(store).reduce((most, [own, pane]) => Math.max(most, largest(own, pane)), 0);
+
+/** The weight that the strongest colour stands for. */
+export const reachOf = (store: Store, largest: (store: Store, pane: Pane) => number): number =>
+  store.options.reach.value === "one" ? 1 : ofAllPanes(store, largest);
 
 /** The store as the second pane reads it, its selections in tokens of that pane's own texts. */
 export function linked(store: Store, from: Pane, to: Pane): Store {

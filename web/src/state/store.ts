@@ -64,6 +64,8 @@ export interface Pane {
 
 /** The state of the page. */
 export class Store {
+  /** The store that others are made of, as the first pane reads it. */
+  readonly root: Store = this;
   readonly choice: Signal<Choice>;
   /** The head that is compared with, where one is. */
   readonly other: Signal<Choice>;

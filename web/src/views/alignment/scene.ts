@@ -6,6 +6,7 @@ import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import { widthOf } from "../../drawing/measuring";
 import { washing } from "../../drawing/washing";
+import { panesOf, reachOf } from "../../state/linked";
 import type { Pane, Selection, Store } from "../../state/store";
 import { chosenOf } from "./chosen";
 import { type Laid, LETTERS, LINE, laid } from "./layout";
@@ -54,6 +55,13 @@ export function wholePair(store: Store, pane: Pane, reading: Reading): Pair {
   return turned ? pairOf(sidesOf(pane), unit, true) : first;
 }
 
+/** The part of the two texts that is shown. */
+function shownPair(store: Store, pane: Pane, reading: Reading): Pair {
+  const { target, source } = chosenOf(pane);
+  const whole = wholePair(store, pane, reading);
+  return { target: part(whole.target, target.value, PAGE), source: part(whole.source, source.value, PAGE) };
+}
+
 /** Whether no weight lies between the two texts, as where a model sees only what comes before. */
 const isEmpty = (reading: Reading, { target, source }: Pair) =>
   reading.spot(target.units, source.units).max === 0 && !reading.signed;
@@ -62,14 +70,14 @@ const isEmpty = (reading: Reading, { target, source }: Pair) =>
 export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const reading = pane.reading.value;
   if (reading === null) return null;
-  const { target: first, source: start, rule } = chosenOf(pane);
-  const whole = wholePair(store, pane, reading);
-  const pair = { target: part(whole.target, first.value, PAGE), source: part(whole.source, start.value, PAGE) };
+  const { rule } = chosenOf(pane);
+  const pair = shownPair(store, pane, reading);
   const lies = (text: Text, top: number) => laid(text, width, top, (label) => widthOf(label, LETTERS));
   const lines = { target: lies(pair.target, 0).lines, source: lies(pair.source, 0).lines };
   const across = lines.target <= MOST_LINES && lines.source <= MOST_LINES;
-  const { palette, scale, least, reach } = store.options;
-  const upTo = (largest: () => number) => (reach.value === "one" ? 1 : largest());
+  const { palette, scale, least } = store.options;
+  const largest = reachOf(store, largestIn);
+  const isAlone = panesOf(store).length === 1;
   const [upper, lower] = across ? (["source", "target"] as const) : (["target", "source"] as const);
   const below = NAME + lines[upper] * LINE + (across ? ACROSS : APART);
   const names = namesOf(pane);
@@ -77,18 +85,9 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const top = across ? below : below + NAME;
   return {
     reading,
-    shades: shading(
-      palette.value,
-      scale.value,
-      upTo(() => largestOf(reading, pair)),
-      reading.signed,
-    ),
+    shades: shading(palette.value, scale.value, largest, reading.signed),
     shadesOf: (values) =>
-      washing(
-        scale.value,
-        upTo(() => largestSize(values)),
-        reading.signed,
-      ),
+      washing(scale.value, isAlone ? reachOf(store, () => largestSize(values)) : largest, reading.signed),
     pair,
     ...({ [upper]: lies(pair[upper], NAME), [lower]: lies(pair[lower], top) } as Pick<Scene, "target" | "source">),
     names: [
@@ -119,7 +118,10 @@ export function selectedIn({ pair }: Pick<Scene, "pair">, selection: Selection |
   return { target: within(pair.target), source: within(pair.source) };
 }
 
-function largestOf(reading: Reading, { target, source }: Pair): number {
+function largestIn(store: Store, pane: Pane): number {
+  const reading = pane.reading.value;
+  if (reading === null) return 0;
+  const { target, source } = shownPair(store, pane, reading);
   let best = 0;
   for (let query = target.units.from; query < target.units.to; query++) {
     const { values } = reading.row({ from: query, to: query + 1 });

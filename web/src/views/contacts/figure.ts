@@ -4,21 +4,30 @@ import { percent } from "../../content/numbers";
 import type { Range } from "../../content/positions";
 import { type Shading, shading } from "../../drawing/colors";
 import type { Pen } from "../../drawing/pen";
-import type { Store } from "../../state/store";
+import { reachOf } from "../../state/linked";
+import type { Pane, Store } from "../../state/store";
 import { drawArcs } from "./arcs";
 import { layoutOf } from "./layout";
 import { drawCross, drawMatrix } from "./matrix";
 import type { Residues } from "./residues";
-import { correction, type Scene } from "./scene";
+import { correction, type Scene, scoredOf } from "./scene";
+import type { Scores } from "./scores";
 
 /** The colours of scores; the diagonal does not count. */
-export function shadesOf(store: Store, { scores, signed }: Scene): Shading {
-  const { palette, scale, reach } = store.options;
-  const { side, values } = scores;
+export function shadesOf(store: Store, pane: Pane, { scores, signed }: Scene): Shading {
+  const { palette, scale } = store.options;
+  const largest = reachOf(store, (own, other) => {
+    const others = other === pane ? scores : scoredOf(own, other)?.scores;
+    return others ? largestOf(others, signed) : 0;
+  });
+  return shading(palette.value, scale.value, largest, signed);
+}
+
+function largestOf({ side, values }: Scores, signed: boolean): number {
   let largest = 0;
   for (const [place, value] of values.entries())
     if (Math.floor(place / side) !== place % side) largest = Math.max(largest, signed ? Math.abs(value) : value);
-  return shading(palette.value, scale.value, reach.value === "one" ? 1 : largest, signed);
+  return largest;
 }
 
 /** The residues that are selected as query and as key. */

@@ -30,7 +30,7 @@ export const contacts: View = {
 
 function Contacts({ store, pane }: ViewProps) {
   const scene = useComputed(() => sceneOf(store, pane));
-  const shades = useComputed(() => scene.value && shadesOf(store, scene.value));
+  const shades = useComputed(() => scene.value && shadesOf(store, pane, scene.value));
   const map = useComputed(() => scene.value && shades.value && mapOf(scene.value, shades.value));
   const says = useComputed(() => scene.value?.says ?? "");
   const pair = useComputed(() => scene.value && saidOfPair(store, scene.value));
@@ -93,7 +93,7 @@ function fieldOf(store: Store, scene: () => Scene | null): Field {
 function drawing(store: Store, pane: Pane): Drawing | null {
   const scene = sceneOf(store, pane);
   if (scene === null) return null;
-  const shades = shadesOf(store, scene);
+  const shades = shadesOf(store, pane, scene);
   const { height } = layoutOf(WIDTH);
   return {
     width: WIDTH,

@@ -44,15 +44,23 @@ export function residuesOf(pane: Pane): Residues | null {
   return chains.length > 0 && isSame ? new Residues(keys, chains) : null;
 }
 
-/** The scene of a head; null while it is decoded. */
-export function sceneOf(store: Store, pane: Pane): Scene | null {
+/** The scores of a head; null while it is decoded. */
+export function scoredOf(store: Store, pane: Pane) {
   const [reading, residues] = [pane.reading.value, residuesOf(pane)];
   if (reading === null || residues === null) return null;
   const units = residues.units(store.options.unit.value);
-  const { exact, signed } = reading;
-  const isWhole = exact && units.length <= MOST;
+  const isWhole = reading.exact && units.length <= MOST;
   const plain = symmetric(reading.grid(), isWhole ? units : spread(units));
-  const scores = isWhole && correction.value && !signed ? corrected(plain) : plain;
+  const scores = isWhole && correction.value && !reading.signed ? corrected(plain) : plain;
+  return { reading, residues, units, isWhole, scores };
+}
+
+/** The scene of a head; null while it is decoded. */
+export function sceneOf(store: Store, pane: Pane): Scene | null {
+  const scored = scoredOf(store, pane);
+  if (scored === null) return null;
+  const { reading, residues, units, isWhole, scores } = scored;
+  const { signed } = reading;
   const ranked = ranking(reading, scores, units, isWhole);
   const isApart = (a: number, b: number) => Math.abs(a - b) >= APART || residues.chainOf(a) !== residues.chainOf(b);
   const pairs = ranked(isApart, Math.max(1, Math.round(pairsAResidue.value * residues.count)));

@@ -29,7 +29,8 @@ export function thumbnailsOf(store: Store, group: Group): Thumbnails | null {
   const codes = thumbnailCodes(group);
   const { palette, scale, reach } = store.options;
   if (codes === null) return null;
-  const largest = reach.value === "one" ? 1 : largestWeight(codes);
+  const all = groupsOf(store).flatMap((each) => thumbnailCodes(each) ?? []);
+  const largest = reach.value === "one" ? 1 : Math.max(...all.map(largestWeight));
   return new Thumbnails(group, codes, shading(palette.value, scale.value, largest, false));
 }
 

@@ -6,6 +6,7 @@ import { visible } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import type { Pen } from "../../drawing/pen";
+import { reachOf } from "../../state/linked";
 import type { Side } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 import { type ColoredHead, headsOf } from "./heads";
@@ -88,8 +89,9 @@ export function sceneOf(store: Store, pane: Pane, pen: Pen, place: "screen" | "f
     return { positions, count, scrolled, ...own };
   };
   const both = { queries: column(queries, "queries"), keys: column(keys, "keys") };
-  const largest =
-    store.options.reach.value === "one" ? 1 : Math.max(...heads.map(({ reading }) => largestOf(reading)));
+  const largest = reachOf(store, (own, pane) =>
+    Math.max(0, ...(headsOf(own, pane) ?? []).map(({ reading }) => largestOf(reading))),
+  );
   const { palette, scale, least } = store.options;
   return {
     unit,

@@ -11,7 +11,7 @@ import { drawChosen } from "./chosen";
 import { type Field, followGestures, isWhole } from "./gestures";
 import "./map.css";
 import { followPointer } from "./pointer";
-import { Scene, type Sight } from "./scene";
+import { type Scene, type Sight, sceneOf } from "./scene";
 import { enlargeChosen, walk } from "./walking";
 import { whole } from "./window";
 
@@ -25,7 +25,7 @@ const tallest = () => Math.max(320, SHARE_OF_WINDOW * window.innerHeight);
 
 function MapView({ store, pane }: ViewProps) {
   const canvas = useRef<HTMLCanvasElement | null>(null);
-  const scene = useMemo(() => new Scene(store, pane), [store, pane]);
+  const scene = sceneOf(store, pane);
   const sightAt = (width: number) => scene.sight(scene.layout(width, tallest()), devicePixelRatio);
   const width = () => canvas.current?.clientWidth ?? 0;
   const sight = () => sightAt(width());
@@ -124,7 +124,7 @@ function describe(canvas: HTMLCanvasElement, { layout, window: { queries, keys }
 }
 
 function drawing(store: Store, pane: Pane): Drawing | null {
-  const scene = new Scene(store, pane);
+  const scene = sceneOf(store, pane);
   const { queries, keys } = scene.size();
   if (queries === 0 || keys === 0) return null;
   const layout = scene.layout(SAVED.width, SAVED.tallest);

@@ -4,6 +4,8 @@
 export interface Layout {
   width: number;
   height: number;
+  /** How high all of it might be. */
+  tallest: number;
   /** Where the weights begin, and how much room they take. */
   left: number;
   top: number;
@@ -55,5 +57,6 @@ export function layoutOf(
   const cellWidth = Math.min(widest, Math.max(1.6 * cellHeight, COMFORTABLE));
   const plotWidth = Math.max(1, Math.round(cellWidth * columns));
   const plotHeight = Math.max(1, Math.round(cellHeight * rows));
-  return { width, height: top + plotHeight + BELOW, left, top, plotWidth, plotHeight, rowLabel, columnLabel };
+  const height = top + plotHeight + BELOW;
+  return { width, height, tallest, left, top, plotWidth, plotHeight, rowLabel, columnLabel };
 }

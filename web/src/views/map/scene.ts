@@ -5,6 +5,7 @@ import { type Positions, type Unit, visible } from "../../content/positions";
 import type { Link, Reading } from "../../content/reading";
 import { type Shading, shading } from "../../drawing/colors";
 import { widthOf } from "../../drawing/measuring";
+import { reachOf } from "../../state/linked";
 import type { Pane, Pooling, Store } from "../../state/store";
 import { LABEL_SIZE, type Layout, layoutOf } from "./layout";
 import { joins, type Level, Pyramid } from "./pyramid";
@@ -23,6 +24,7 @@ interface Shown {
 
 /** A level in colours. */
 interface Paint {
+  largest: number;
   shades: Shading;
   colors: Uint32Array;
 }
@@ -54,6 +56,15 @@ function windowOf(store: Store, queries: number, keys: number): Signal<Window> {
   return seen;
 }
 
+const scenes = new WeakMap<Pane, Scene>();
+
+/** The map of a pane, made once. */
+export function sceneOf(store: Store, pane: Pane): Scene {
+  const scene = scenes.get(pane) ?? new Scene(store, pane);
+  scenes.set(pane, scene);
+  return scene;
+}
+
 /** The map of a pane. */
 export class Scene {
   private readonly shown: ReadonlySignal<Shown | null>;
@@ -64,7 +75,7 @@ export class Scene {
     readonly store: Store,
     readonly pane: Pane,
   ) {
-    const { unit, pooling, palette, scale, reach } = store.options;
+    const { unit, pooling, palette, scale } = store.options;
     this.shown = computed(() => {
       const reading = pane.reading.value;
       const [queries, keys] = [pane.queries.value, pane.keys.value];
@@ -74,7 +85,7 @@ export class Scene {
     });
     this.paints = computed(() => {
       this.shown.value;
-      [palette.value, scale.value, reach.value];
+      [palette.value, scale.value];
       return new Map();
     });
     this.rows = computed(() => {
@@ -109,33 +120,36 @@ export class Scene {
     const shown = this.shown.value;
     if (shown === null) return null;
     const window = this.window().value;
-    const { queries, keys } = window;
-    const scale = {
-      queries: layout.plotHeight / (queries.to - queries.from),
-      keys: layout.plotWidth / (keys.to - keys.from),
-    };
     const { rows, columns } = shown.pyramid.level(0, 0);
-    const height = scale.queries * shown.reading.queries;
-    const width = scale.keys * shown.reading.keys;
-    const level = shown.pyramid.level(joins(rows, height * ratio), joins(columns, width * ratio));
+    const { height, width } = sizeOf(shown, layout, window);
+    const level = levelOf(shown, layout, window, ratio);
     const isLarge = Math.min(height / rows, width / columns) >= CELL_WITH_LINKS;
+    const largest = reachOf(this.store, (store, pane) =>
+      pane === this.pane ? level.largest : sceneOf(store, pane).largest(layout.width, layout.tallest, ratio),
+    );
     return {
       ...shown,
-      ...this.paint(level, shown.reading.signed),
+      ...this.paint(level, largest, shown.reading.signed),
       ...{ layout, window, level, ratio },
-      exactRow: (query) => (scale.queries >= UNIT_OF_ROW ? this.exactRow(shown.reading, query) : null),
+      exactRow: (query) =>
+        height / shown.reading.queries >= UNIT_OF_ROW ? this.exactRow(shown.reading, query) : null,
       links: isLarge ? shown.reading.links() : [],
     };
   }
 
+  /** The largest weight that is drawn on a canvas of some size, 0 while weights are decoded. */
+  private largest(width: number, tallest: number, ratio: number): number {
+    const shown = this.shown.value;
+    return shown ? levelOf(shown, this.layout(width, tallest), this.window().value, ratio).largest : 0;
+  }
+
   /** The colours of a level, made once for a choice of options. */
-  private paint(level: Level, signed: boolean): Paint {
+  private paint(level: Level, largest: number, signed: boolean): Paint {
     const made = this.paints.value.get(level);
-    if (made) return made;
-    const { palette, scale, reach } = this.store.options;
-    const largest = reach.value === "one" ? 1 : level.largest;
+    if (made?.largest === largest) return made;
+    const { palette, scale } = this.store.options;
     const shades = shading(palette.value, scale.value, largest, signed);
-    const paint = { shades, colors: colorsOf(level.values, shades) };
+    const paint = { largest, shades, colors: colorsOf(level.values, shades) };
     this.paints.value.set(level, paint);
     return paint;
   }
@@ -148,6 +162,19 @@ export class Scene {
     rows.set(query, values);
     return values;
   }
+}
+
+/** How large all weights would be drawn. */
+function sizeOf({ reading }: Shown, { plotWidth, plotHeight }: Layout, { queries, keys }: Window) {
+  const height = (plotHeight / (queries.to - queries.from)) * reading.queries;
+  return { height, width: (plotWidth / (keys.to - keys.from)) * reading.keys };
+}
+
+/** The level whose cells take a pixel of the screen or more. */
+function levelOf(shown: Shown, layout: Layout, window: Window, ratio: number): Level {
+  const { rows, columns } = shown.pyramid.level(0, 0);
+  const { height, width } = sizeOf(shown, layout, window);
+  return shown.pyramid.level(joins(rows, height * ratio), joins(columns, width * ratio));
 }
 
 /** One label of so many is cut. */

@@ -3,8 +3,10 @@
 import { type ReadonlySignal, useComputed } from "@preact/signals";
 import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
+import type { Reading } from "../../content/reading";
 import type { Segment } from "../../content/schema";
 import { type Shading, shading } from "../../drawing/colors";
+import { reachOf } from "../../state/linked";
 import { only } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
 
@@ -68,19 +70,26 @@ export function shownOf(store: Store, pane: Pane): Shown | null {
   if (keys && (!queries || store.options.direction.value === "attended by")) {
     return { side: "queries", ...reading.column(pane.keys.value.unitsOf(unit, keys)), of: keys };
   }
-  const rows = queries ? pane.queries.value.unitsOf(unit, queries) : { from: 0, to: reading.queries };
-  return { side: "keys", ...reading.row(rows), of: queries };
+  if (!queries) return averageOf(reading);
+  return { side: "keys", ...reading.row(pane.queries.value.unitsOf(unit, queries)), of: queries };
 }
 
-/** The weights to show, kept until they change; the average is not made again each time that nothing is selected. */
-export function useShown(store: Store, pane: Pane): ReadonlySignal<Shown | null> {
-  const average = useComputed(() => {
-    const reading = pane.reading.value;
-    if (reading === null) return null;
-    return { side: "keys" as const, ...reading.row({ from: 0, to: reading.queries }), of: null };
-  });
-  return useComputed(() => (store.selection.value ? shownOf(store, pane) : average.value));
+const averages = new WeakMap<Reading, Shown>();
+
+/** The average over all queries, which is not made again each time that nothing is selected. */
+function averageOf(reading: Reading): Shown {
+  const known = averages.get(reading) ?? {
+    side: "keys",
+    ...reading.row({ from: 0, to: reading.queries }),
+    of: null,
+  };
+  averages.set(reading, known);
+  return known;
 }
+
+/** The weights to show, kept until they change. */
+export const useShown = (store: Store, pane: Pane): ReadonlySignal<Shown | null> =>
+  useComputed(() => shownOf(store, pane));
 
 /** The weights on each position of a segment; null where the other side's are shown. */
 export function valuesOn({ side, positions, segment }: PlacedSegment<Segment["kind"]>, unit: Unit, shown: Shown) {
@@ -103,9 +112,18 @@ export function shadesOf(
   shown: Shown,
   segments: readonly PlacedSegment<Segment["kind"]>[],
 ): Shading {
-  const { palette, scale, reach, unit } = store.options;
-  const parts = segments.map((each) => valuesOn(each, unit.value, shown)).filter((values) => values !== null);
+  const { palette, scale, unit } = store.options;
+  const kind = segments[0]?.segment.kind;
+  const largest = reachOf(store, (own, other) => {
+    if (other === pane) return largestOn(shown, segments, unit.value);
+    const weights = shownOf(own, other);
+    return weights ? largestOn(weights, kind ? segmentsOf(other, kind) : [], unit.value) : 0;
+  });
+  return shading(palette.value, scale.value, largest, pane.reading.value?.signed ?? false);
+}
+
+function largestOn(shown: Shown, segments: readonly PlacedSegment<Segment["kind"]>[], unit: Unit): number {
+  const parts = segments.map((each) => valuesOn(each, unit, shown)).filter((values) => values !== null);
   const overall = largestSize(shown.values);
-  const top = parts.length === 0 ? overall : Math.max(overall / 10, ...parts.map(largestSize));
-  return shading(palette.value, scale.value, reach.value === "one" ? 1 : top, pane.reading.value?.signed ?? false);
+  return parts.length === 0 ? overall : Math.max(overall / 10, ...parts.map(largestSize));
 }

@@ -6,6 +6,7 @@ import type { Positions, Range, Unit } from "../../content/positions";
 import type { Line } from "../../content/reading";
 import type { Shading } from "../../drawing/colors";
 import { washing } from "../../drawing/washing";
+import { ofAllPanes, reachOf } from "../../state/linked";
 import { across, type Place, type Side } from "../../state/sides";
 import type { Pane, Store } from "../../state/store";
 import { chosenOf, directionOf, isSamePlace, metOf } from "./choosing";
@@ -26,11 +27,20 @@ export interface Shown {
   met: ReadonlySignal<Place | null>;
 }
 
-/** Follows what the text of a pane shows. */
-export function shownIn(store: Store, pane: Pane): Shown {
+/** The weights that a pane shows. */
+interface Weights {
+  chosen: ReadonlySignal<Place | null>;
+  line: ReadonlySignal<Line | undefined>;
+}
+
+const followed = new WeakMap<Pane, Weights>();
+
+/** The weights of a pane, followed once. */
+function weightsIn(store: Store, pane: Pane): Weights {
+  const known = followed.get(pane);
+  if (known) return known;
   const direction = computed(() => directionOf(store.pinned.value, store.options.direction.value));
   const chosen = settled(() => within(pane, chosenOf(store.selection.value, direction.value)));
-  const met = settled(() => within(pane, metOf(store.selection.value, chosen.value)));
   const received = computed(() => {
     const reading = pane.reading.value;
     return reading?.row({ from: 0, to: reading.queries });
@@ -41,18 +51,28 @@ export function shownIn(store: Store, pane: Pane): Shown {
     const units = pane[place.side].value.unitsOf(store.options.unit.value, place.tokens);
     return place.side === "queries" ? reading.row(units) : reading.column(units);
   });
+  const made = { chosen, line };
+  followed.set(pane, made);
+  return made;
+}
+
+const NONE = new Float32Array();
+const largestIn = (store: Store, pane: Pane) => largestSize(weightsIn(store, pane).line.value?.values ?? NONE);
+
+/** Follows what the text of a pane shows. */
+export function shownIn(store: Store, pane: Pane): Shown {
+  const { chosen, line } = weightsIn(store, pane);
+  const met = settled(() => within(pane, metOf(store.selection.value, chosen.value)));
   const shade = computed((): Shade | null => {
     const [weights, reading, place] = [line.value, pane.reading.value, chosen.value];
     if (!weights || !reading) return null;
-    const { scale, reach } = store.options;
     // Weight received on average is far from 1 in any text but a short one.
-    const isWhole = reach.value === "one" && place !== null;
-    const top = isWhole ? 1 : largestSize(weights.values);
+    const top = (place ? reachOf : ofAllPanes)(store, largestIn);
     return {
       side: place ? across(place.side) : "keys",
       chosen: place,
       line: weights,
-      shades: washing(scale.value, top, reading.signed),
+      shades: washing(store.options.scale.value, top, reading.signed),
     };
   });
   return { shade, met };
