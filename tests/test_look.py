@@ -151,6 +151,8 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "a", "--model", "no/such-model"], "it is no folder here, and the hub could not be reached"),
         (["look", "a", "--model", "."], "cannot load the model"),
         (["look", "a", "--html", "no/folder/a.html"], "does not exist"),
+        (["look", "a", "--html", "latin.txt/a.html"], "latin.txt is a file, not a folder"),
+        (["look", "a", "--html", "latin.txt/b/a.html"], "latin.txt is a file, not a folder"),
         (["look", "a", "--html", f"{'a' * 250}.html"], "cannot write"),
         (["look", "a", "--html", "a.png"], "--html: expected"),
         (["look", "a", "--png", "a.jpg"], "--png: expected"),
@@ -161,6 +163,7 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "a", "--target", "b"], "--target: expected an encoder-decoder"),
         (["look", "a", "--max-tokens", "0"], "--max-tokens"),
         (["look", "a", "--nonsense"], "No such option"),
+        (["look", "the", "cat", "sat"], "expected one text; got also 'cat sat': put the text in quotes"),
         (["lock"], "No such command"),
     ],
 )

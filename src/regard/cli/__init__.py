@@ -30,7 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(look)
+# A text without quotes comes as several arguments, of which `look` says more than "unexpected".
+app.command(context_settings={"allow_extra_args": True})(look)
 app.command()(survey)
 
 

@@ -29,6 +29,7 @@ _UNCHANGED = {
 
 
 def look(
+    context: typer.Context,
     text: Annotated[str | None, typer.Argument(help='The text, or "-" for standard input.')] = None,
     file: Annotated[Path | None, typer.Option(help="Read the text from this file, UTF-8.")] = None,
     model: Annotated[str | None, typer.Option(help='A folder or hub id; default, or "demo": MiniLM-L6.')] = None,
@@ -87,6 +88,8 @@ def look(
     json: Annotated[Path | None, typer.Option(help="Write the statistics to this file.")] = None,
 ) -> None:
     """Run a text model over a text and show, exactly, what every head attended to."""
+    if context.args:
+        raise InputError(f"expected one text; got also {' '.join(context.args)!r}: put the text in quotes")
     outputs = _outputs(html, png, json)
     if by not in STATISTICS:
         raise InputError(f"--by: expected one of {', '.join(STATISTICS)}; got {by!r}")

@@ -11,6 +11,8 @@ def check_writable(path: Path) -> None:
     folder = path.resolve().parent
     if path.is_dir():
         raise ReportError(f"expected a file to write to; {path} is a folder")
+    if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
+        raise ReportError(f"cannot write {path}: {file} is a file, not a folder")
     if not folder.is_dir():
         raise ReportError(f"cannot write {path}: the folder {folder} does not exist")
     if path.exists() and not os.access(path, os.W_OK):
