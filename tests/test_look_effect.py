@@ -132,8 +132,8 @@ def test_how_a_target_of_an_encoder_decoder_fares(run, tiny):
             "--knock-out: expected LAYER.HEAD, or several with commas, such as 0.3,2.11; got '3'",
         ),
         (["--knock-out", ""], "--knock-out: expected LAYER.HEAD"),
-        (["--knock-out", "0.9"], "heads: expected numbers from 0 to 1 at layers.0.self_attn; got [9]"),
-        (["--knock-out", "7.0"], "knock_out at layers=[7], heads=[0]: expected to meet an attention call"),
+        (["--knock-out", "0.9"], "--knock-out: expected a head from 0 to 1; got 9"),
+        (["--knock-out", "7.0"], "--knock-out: expected a layer from 0 to 1; got 7"),
         (["--knock-out", "cross:0.0"], "--knock-out: expected 0.0 of"),
         (["--hide", "dog"], "--hide: expected words of the text (The, animal, didn, ', t, cross,"),
         (["--hide", "tired", "--hide", ""], "--hide: expected a word of the text; got ''"),
@@ -148,6 +148,13 @@ def test_a_mistake_gets_one_message_and_exit_code_2(run, tiny, tmp_path, options
     assert "Traceback" not in err
     assert not out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder", "cross"])
+def test_sides_have_their_own_layers(run, writer, side):
+    code, _, err = run("look", SENTENCE, "--model", writer, "--knock-out", f"{side}:1.0")
+    assert code == 2
+    assert "--knock-out: expected a layer from 0 to 0; got 1" in flat(err)
 
 
 def test_an_encoder_decoder_wants_to_know_which_side(run, tiny):

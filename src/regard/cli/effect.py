@@ -14,7 +14,7 @@ from regard.errors import InputError
 from regard.reports.panels import Axis
 from regard.watch.change.changes import Change, hide, knock_out
 from regard.watch.change.effect import Effect, default_read, head_effects
-from regard.watch.change.where import layer_of
+from regard.watch.change.where import Where, layer_of
 from regard.watch.record import Record
 
 _SIDES = ("encoder", "decoder", "cross")
@@ -91,6 +91,20 @@ class Asked:
             sides = ("encoder", "cross") if both else ("",)
             changes += [hide(keys, **_place(side)) for side in sides]
         return changes
+
+    def check(self, seen: Record) -> None:
+        """Raise InputError where a run of the unchanged model has no such layer or head."""
+        for side, layer, head in self.heads:
+            where = Where.of(None, _place(side))
+            heads = {
+                place: site.sizes.heads
+                for site in seen
+                if where.chooses(site.path, site.kind) and (place := layer_of(site.path)) is not None
+            }
+            if layer not in heads:
+                raise InputError(f"--knock-out: expected a layer {_listed(sorted(heads))}; got {layer}")
+            if head >= heads[layer]:
+                raise InputError(f"--knock-out: expected a head {_listed(range(heads[layer]))}; got {head}")
 
 
 def answering(loaded: TextModel) -> Any:
@@ -173,6 +187,13 @@ def _head(given: str) -> tuple[str, int, int]:
             f"--knock-out: expected LAYER.HEAD, or several with commas, such as 0.3,2.11; got {given!r}"
         )
     return found[1] or "", int(found[2]), int(found[3])
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return numbers in words; not every layer of a model has attention."""
+    if numbers and len(numbers) == numbers[-1] - numbers[0] + 1:
+        return f"from {numbers[0]} to {numbers[-1]}"
+    return f"of {', '.join(map(str, numbers)) or 'none'}"
 
 
 def _written(side: str, layer: int, head: int) -> str:

@@ -117,6 +117,7 @@ class _Text:
         """Return the run with changes, sentences on what they do, and the unchanged run if it is to be shown."""
         changes = asked.changes(self.loaded, self.source)
         before = self.run(looking=self.request.beside)
+        asked.check(before.seen)
         with change(self.model, *changes):
             after = self.run()
         said = told(self.loaded, before, after, self.request.target)
