@@ -1,6 +1,7 @@
 /** What the reader set for this view, a pane each. */
 
 import { type Signal, signal } from "@preact/signals";
+import { oneOf, setting } from "../../state/settings";
 import type { Pane } from "../../state/store";
 import type { Rule } from "./pairs";
 
@@ -23,9 +24,9 @@ export function chosenOf(pane: Pane): Chosen {
   const known = all.get(pane);
   if (known) return known;
   const made: Chosen = {
-    swapped: signal<boolean | null>(null),
-    rule: signal<Rule>("strongest"),
-    sentences: signal(false),
+    swapped: setting<boolean | null>(`swapped-${pane.id}`, null, oneOf<boolean | null>(false, true)),
+    rule: setting<Rule>(`pairs-${pane.id}`, "strongest", oneOf<Rule>("strongest", "enough")),
+    sentences: setting(`sentences-${pane.id}`, false, oneOf(false, true)),
     target: signal(0),
     source: signal(0),
   };

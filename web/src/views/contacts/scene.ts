@@ -1,16 +1,16 @@
 /** What the contact view shows of a head: scores, the strongest pairs, and how many of them are known to touch. */
 
-import { signal } from "@preact/signals";
 import { percent } from "../../content/numbers";
 import type { Reading } from "../../content/reading";
+import { oneOf, setting, within } from "../../state/settings";
 import type { Pane, Store } from "../../state/store";
 import { Residues } from "./residues";
 import { corrected, type Pair, precisions, type Scores, strongest, strongestOfLinks, symmetric } from "./scores";
 
 /** Whether the average product correction is made. */
-export const correction = signal(false);
+export const correction = setting("correction", false, oneOf(false, true));
 /** How many pairs are shown, as a share of the residues. */
-export const pairsAResidue = signal(1);
+export const pairsAResidue = setting("pairs", 1, within(0.1, 2));
 
 /** Pairs of a chain that are nearer than this touch anyway. */
 export const APART = 6;

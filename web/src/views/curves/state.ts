@@ -1,8 +1,8 @@
 /** What the curves show beside the options of the page. */
 
-import { signal } from "@preact/signals";
+import { oneOf, setting } from "../../state/settings";
 
 /** The statistic of heads that is drawn over layers, "" for the first one. */
-export const statistic = signal("");
+export const statistic = setting("statistic", "", (name) => name);
 /** Whether the weight that keys receive has a logarithmic axis. */
-export const logarithmic = signal(false);
+export const logarithmic = setting("logarithmic", false, oneOf(false, true));

@@ -42,7 +42,7 @@ export function pictureOf(store: Store, side: Side, layout: Layout, thumbnails: 
     layout,
     thumbnails,
     marked: markedOf(store, side),
-    kind: kind.value,
+    kind: group.layers.some(({ heads }) => heads.some((head) => head.kind === kind.value)) ? kind.value : "",
     colour: known(group, store.options.colour.value),
     shades: statisticShading(store),
   };

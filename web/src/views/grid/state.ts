@@ -4,11 +4,12 @@ import { signal } from "@preact/signals";
 import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
 import { SERIES } from "../../drawing/colors";
+import { setting } from "../../state/settings";
 import type { Store } from "../../state/store";
 import type { Marked } from "./painting";
 
 /** The kind that is looked for, "" for all; heads of other kinds fade. */
-export const kind = signal("");
+export const kind = setting("kind", "", (name) => name);
 /** Whether a click adds heads to those that are drawn together, as a click with the shift key does. */
 export const several = signal(false);
 /** The head that is pointed at. */

@@ -1,7 +1,7 @@
 /** How pictures are shown, in both panes alike. */
 
-import { signal } from "@preact/signals";
+import { oneOf, setting } from "../../state/settings";
 import type { Look } from "./overlay";
 
-export const look = signal<Look>("colours");
-export const smooth = signal(false);
+export const look = setting<Look>("look", "colours", oneOf<Look>("colours", "light"));
+export const smooth = setting("smooth", false, oneOf(false, true));
