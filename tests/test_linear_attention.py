@@ -213,6 +213,11 @@ def test_explain_says_which_form_and_why():
         (MechanismError, lambda q, k, v: attend(q, k, v, regard.performer(4))),
         (MechanismError, lambda q, k, v: regard.performer(0)),
         (MechanismError, lambda q, k, v: regard.retention(0)),
+        (MechanismError, lambda q, k, v: regard.delta_rule(0.5)),
+        (MechanismError, lambda q, k, v: regard.gated_linear(0.5)),
+        (MechanismError, lambda q, k, v: regard.gated_delta_rule(v, [0.5])),
+        (MechanismError, lambda q, k, v: regard.linear("elu")),
+        (MechanismError, lambda q, k, v: regard.linear().after(0.0)),
         (MechanismError, lambda q, k, v: regard.LinearAttention(kind="x", beta=v, normalise=True)),
         (MechanismError, lambda q, k, v: regard.LinearAttention(kind="x", log_decay=v, causal=False)),
     ],
@@ -220,3 +225,27 @@ def test_explain_says_which_form_and_why():
 def test_what_does_not_fit_is_refused(error, wrong):
     with pytest.raises(error, match="expected"):
         wrong(*drawn(12, 1, 2, 9))
+
+
+def test_a_number_of_heads_that_does_not_fit_is_told():
+    with pytest.raises(ShapeError, match=r"retention: .*got \(1, 4, 1\), 4 heads where queries have 2"):
+        attend(*drawn(12, 1, 2, 9), regard.retention(4))
+
+
+@pytest.mark.parametrize(
+    ("beta", "length", "log_decay", "grows"),
+    [
+        (1.0, 1.0, 0.0, False),
+        (1.9, 1.0, 0.0, False),
+        (0.4, 2.0, 0.0, False),
+        (2.1, 1.0, 0.0, True),
+        (1.0, 1.5, 0.0, True),
+        (0.5, 1.0, 0.8, True),
+    ],
+)
+def test_states_grow_only_beyond_the_ranges_that_are_documented(beta, length, log_decay, grows):
+    query, key, value = drawn(13, 1, 1, 600)
+    same = length * torch.nn.functional.normalize(key[..., :1, :], dim=-1).expand_as(key)
+    gates = (torch.full((1, 1, 600), number) for number in (beta, log_decay))
+    state = attend(query, same, value, regard.gated_delta_rule(*gates)).state
+    assert bool(state.abs().max() > 1e6) == grows

@@ -26,9 +26,11 @@ class LinearAttention:
         kind: its name in a word or two.
         features: what queries and keys become first; None: they stay as they are.
         log_decay: natural logarithm of the gates, at most 0: broadcastable to (B, H, N), or to (B, H, N, D) for a
-            gate a channel of the keys; None: nothing fades.
-        beta: strength of the delta rule, 0 to 1 (2 with negative eigenvalues), broadcastable to (B, H, N); None:
-            values are written as they are.
+            gate a channel of the keys; None: nothing fades. Above 0 the state grows without bound; that is not
+            checked.
+        beta: strength of the delta rule, 0 to 1 (2 with negative eigenvalues) for keys of length 1, broadcastable
+            to (B, H, N); None: values are written as they are. Where beta times a key's squared length is above 2
+            the state grows without bound; that is not checked.
         normalise: whether outputs are divided by the sum of weights, as softmax attention does.
         causal: whether queries see only keys up to their own; else all of them, which needs a plain state.
         scale: factor on queries; None: 1 with features, else 1 / sqrt(D).
@@ -45,6 +47,11 @@ class LinearAttention:
     state: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name, tensor in (("log_decay", self.log_decay), ("beta", self.beta), ("state", self.state)):
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise MechanismError(f"{self.kind}: expected {name} as a tensor; got {tensor!r}")
+        if self.features is not None and not callable(self.features):
+            raise MechanismError(f"{self.kind}: expected features as a function of a tensor; got {self.features!r}")
         if not self.causal and not (self.log_decay is None and self.beta is None):
             raise MechanismError(f"{self.kind}: expected causal=True; what fades or corrects has an order")
         if self.normalise and self.beta is not None:
@@ -62,9 +69,11 @@ class LinearAttention:
             ("beta", self.beta, (steps,)),
         ):
             if tensor is not None and not any(broadcasts(tensor.shape, shape) for shape in wanted):
+                heads = tensor.shape[1] if tensor.ndim >= 3 else 1
+                told = "" if heads in (1, sizes.heads) else f", {heads} heads where queries have {sizes.heads}"
                 raise ShapeError(
                     f"{self.kind}: expected {name} that broadcasts to {' or '.join(map(str, wanted))};"
-                    f" got {tuple(tensor.shape)}"
+                    f" got {tuple(tensor.shape)}{told}"
                 )
         if self.causal and sizes.queries != sizes.keys:
             raise ShapeError(
@@ -122,7 +131,8 @@ def gated_linear(log_decay: Tensor) -> LinearAttention:
     """Return linear attention with gates that depend on the data.
 
     Args:
-        log_decay: logarithm of the gates, at most 0; (B, H, N), or (B, H, N, D) for a gate a channel.
+        log_decay: logarithm of the gates, at most 0 (not checked: above, the state grows without bound); (B, H, N),
+            or (B, H, N, D) for a gate a channel.
 
     Source: Yang et al. 2024, "Gated Linear Attention Transformers with Hardware-Efficient Training", equation 3; a
     gate a head: Dao & Gu 2024, "Transformers are SSMs" (Mamba-2).
@@ -134,7 +144,8 @@ def delta_rule(beta: Tensor) -> LinearAttention:
     """Return the delta rule: a key's value is corrected rather than added to.
 
     Args:
-        beta: (B, H, N), how far, 0 to 1. Keys should have length 1.
+        beta: (B, H, N), how far, 0 to 1, or up to 2 to turn values round. Keys should have length 1: the state grows
+            without bound where beta times a key's squared length is above 2, which is not checked.
 
     Source: Schlag et al. 2021, "Linear Transformers Are Secretly Fast Weight Programmers", equation 23; Yang et al.
     2024, "Parallelizing Linear Transformers with the Delta Rule over Sequence Length".
@@ -146,8 +157,8 @@ def gated_delta_rule(beta: Tensor, log_decay: Tensor) -> LinearAttention:
     """Return the delta rule on a state that fades.
 
     Args:
-        beta: (B, H, N), how far a value is corrected, 0 to 1. Keys should have length 1.
-        log_decay: (B, H, N), logarithm of the gates, at most 0.
+        beta: (B, H, N), how far a value is corrected, 0 to 1, or up to 2, for keys of length 1; see `delta_rule`.
+        log_decay: (B, H, N), logarithm of the gates, at most 0 (not checked: above, the state grows without bound).
 
     Source: Yang et al. 2025, "Gated Delta Networks", equation 10.
     """
