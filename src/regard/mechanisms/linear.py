@@ -144,8 +144,8 @@ def delta_rule(beta: Tensor) -> LinearAttention:
     """Return the delta rule: a key's value is corrected rather than added to.
 
     Args:
-        beta: (B, H, N), how far, 0 to 1, or up to 2 to turn values round. Keys should have length 1: the state grows
-            without bound where beta times a key's squared length is above 2, which is not checked.
+        beta: (B, H, N), how far, 0 to 1, or up to 2 to turn values round. Keys should have length 1: the state
+            grows without bound where beta times a key's squared length is above 2, which is not checked.
 
     Source: Schlag et al. 2021, "Linear Transformers Are Secretly Fast Weight Programmers", equation 23; Yang et al.
     2024, "Parallelizing Linear Transformers with the Delta Rule over Sequence Length".
