@@ -478,6 +478,13 @@ def test_two_runs_stand_in_json_and_in_pictures(tmp_path):
     assert drawing.count("all heads") == 2
 
 
+def test_two_runs_of_one_title_are_told_apart(tmp_path):
+    report = regard.report(seen_of(5)[0], title="seen")
+    page = saved(report.beside(report), tmp_path)
+    assert [run["title"] for run in page.index["runs"]] == ["seen (first)", "seen (second)"]
+    assert report.title == "seen"
+
+
 def test_what_cannot_stand_beside_is_refused():
     report = regard.report(seen_of(5)[0])
     with pytest.raises(ReportError, match=r"beside: expected a report.*got Record"):

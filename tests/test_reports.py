@@ -122,6 +122,23 @@ def test_a_record_of_nothing_is_refused():
         regard.report(seen)
 
 
+@pytest.mark.parametrize("name", ["tokens", "target"])
+def test_a_string_is_no_list_of_tokens(seen, name):
+    with pytest.raises(ReportError, match=f"{name}: expected a list of tokens, one a position; got a string"):
+        regard.report(seen, **{name: "The cat"})
+
+
+def test_a_target_where_no_decoder_reads_it_is_refused(seen):
+    with pytest.raises(ReportError, match="target: expected a record with attention of a decoder"):
+        regard.report(seen, WORDS, target=["the", "cat"])
+
+
+@pytest.mark.parametrize("record", [None, "seen", nn.Linear(1, 1)])
+def test_what_is_no_record_is_refused(record):
+    with pytest.raises(ReportError, match=f"expected a record.*got {type(record).__name__}"):
+        regard.report(record)
+
+
 def test_a_record_without_rows_says_what_to_do():
     with regard.watch(want=("entropy", "received")) as seen:
         Model()(torch.randn(1, 2, 5, 8))

@@ -139,6 +139,11 @@ def build_sections(
         if site.kept is None and site.statistics.map is None:
             site.kept_for("a report")
         sites.setdefault(_group_name(site, target), []).append(site)
+    if target is not None and list(sites) == ["self-attention"]:
+        raise ReportError(
+            "target: expected a record with attention of a decoder beside an encoder; got one without. The tokens of"
+            " a model that reads one text are handed in as tokens="
+        )
     sections = []
     for name, members in sites.items():
         _check_place(members, layer, head)

@@ -79,7 +79,8 @@ class Report:
     def beside(self, other: "Report") -> "Report":
         """Return a report that shows another run beside this one.
 
-        The two may be of different models, texts and heads; their titles name them. Where no head of the other was
+        The two may be of different models, texts and heads; their titles name them, and if these are the same, the
+        first gets " (first)" behind it, the second " (second)". Where no head of the other was
         asked for, it opens with the one that this opens with, if it has it.
 
         Raises:
@@ -92,7 +93,10 @@ class Report:
         if self.other is not None or other.other is not None:
             raise ReportError("beside: expected two reports of one run each; got one of two runs")
         sections = tuple(_opened_like(self, section) for section in other.sections)
-        return replace(self, other=replace(other, sections=sections))
+        titles = self.title, other.title
+        if self.title == other.title:
+            titles = f"{self.title} (first)", f"{self.title} (second)"
+        return replace(self, title=titles[0], other=replace(other, title=titles[1], sections=sections))
 
     def save(self, path: str | Path) -> Path:
         """Write the report in the format of the path's ending: html, png, svg, pdf or json.
@@ -144,7 +148,8 @@ def report(
     """Return a report on a record.
 
     Args:
-        record: what was seen by `watch`; every site must have kept rows, or for the page alone the map.
+        record: what was seen by `watch`; every site must have kept rows, or for the page alone the map, and beside
+            them entropy and received weight.
         tokens: the tokens that the model read, one a position (or an `Axis`); default: position numbers.
         target: the tokens on the decoder's side of an encoder-decoder.
         title: what stands on top.
@@ -157,15 +162,26 @@ def report(
             last query and of that of the strongest weight.
 
     Raises:
-        ReportError: nothing was seen, tokens and sites do not fit together, or a pin is no query.
+        ReportError: nothing was seen, tokens and sites do not fit together, or a pin is no query; there is no record,
+            a string stands for tokens, or no decoder reads a target.
         NotKeptError: a site kept neither rows nor the map.
     """
-    source_axis, target_axis = (
-        given if given is None or isinstance(given, Axis) else axis([str(word) for word in given])
-        for given in (tokens, target)
-    )
+    if not isinstance(record, Record):
+        raise ReportError(
+            f"expected a record, as `with regard.watch(model) as record:` fills; got {type(record).__name__}"
+        )
+    source_axis, target_axis = _axis("tokens", tokens), _axis("target", target)
     sections = build_sections(record, source_axis, target_axis, item=item, layer=layer, head=head)
     return Report(title, tuple(facts), sections, str(record.coverage), pins=_pins(pins, sections))
+
+
+def _axis(name: str, given: Sequence[str] | Axis | None) -> Axis | None:
+    if isinstance(given, str):
+        raise ReportError(
+            f"{name}: expected a list of tokens, one a position; got a string. Split it, or hand in"
+            " regard.words(...)"
+        )
+    return given if given is None or isinstance(given, Axis) else axis([str(word) for word in given])
 
 
 def _pins(
