@@ -67,11 +67,38 @@ def test_a_table_of_words_joins_their_tokens(opened, path, seen):
 def test_a_table_is_what_is_shown(opened, path, seen):
     options = "#head=0.0.1.0&with=0.0.0.1&compare=difference&hide=true&unit=tokens"
     name, content = saved(opened(path, options), "#save-data")
-    numbers = table(content)[2]
+    header, _, numbers = table(content)
     exact = weights(seen, 1, 0) - weights(seen, 0, 1)
     assert "layer-1-head-0-minus-layer-0-head-1" in name
+    assert header[1] == "The (hidden)"
     assert not numbers[:, 0].any()
     assert np.abs(numbers[:, 1:] - exact[:, 1:]).max() < 1e-3
+
+
+def test_two_heads_are_saved_in_one_table(opened, path, seen):
+    page = opened(path, "#compare=beside&with=0.0.0.0&unit=tokens")
+    page.wait_for_selector(".pane[data-pane=b][data-ready=true]")
+    name, content = saved(page, "#save-data")
+    header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    assert name == "A-title-with-signs-weights-layer-1-head-2-beside-layer-0-head-0.csv"
+    assert header[:2] == ["head", "query"]
+    count = len(TOKENS)
+    for which, layer, head in ((0, 1, 2), (1, 0, 0)):
+        own = rows[which * count : (which + 1) * count]
+        assert all(row[0].startswith(f"{'AB'[which]}: Layer {layer}, head {head}") for row in own)
+        numbers = np.array([[float(value) for value in row[2:]] for row in own])
+        assert np.abs(numbers - weights(seen, layer, head)).max() < 5e-4
+    assert len(rows) == 2 * count
+
+
+def test_heads_of_other_keys_have_a_header_each(opened, tmp_path):
+    one = regard.report(seen_of(2), ["a", "b"], title="one", layer=0, head=0)
+    other = regard.report(seen_of(3), ["c", "d", "e"], title="other", layer=0, head=0)
+    page = opened(one.beside(other).save(tmp_path / "two.html"))
+    page.wait_for_selector(".pane[data-pane=b][data-ready=true]")
+    rows = list(csv.reader(io.StringIO(saved(page, "#save-data")[1].decode(), newline="")))
+    assert [row[1:] for row in rows if row[0] == "head"] == [["query", "a", "b"], ["query", "c", "d", "e"]]
+    assert len(rows) == 2 + 2 + 3
 
 
 def test_a_table_runs_nothing_in_a_spreadsheet(opened, hostile):
@@ -123,7 +150,11 @@ def test_two_heads_are_saved_beside_one_another(opened, path):
     assert len(identifiers) == len(set(identifiers))
 
 
-def test_saving_is_told(opened, path):
+def test_saving_is_told_beside_what_is_selected(opened, path):
     page = opened(path)
+    options = page.locator("#options").bounding_box()
     saved(page, "#save-png")
     page.wait_for_function("() => document.querySelector('#done').textContent.startsWith('Saved as A-title')")
+    told = page.locator("#done").bounding_box()
+    assert page.locator("#options").bounding_box() == options
+    assert told["y"] > page.locator("main").bounding_box()["y"]

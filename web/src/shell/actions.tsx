@@ -5,6 +5,7 @@ import type { RefObject } from "preact";
 import { download, fileOf } from "../drawing/saving";
 import { panesOf } from "../state/linked";
 import type { Store } from "../state/store";
+import { say } from "./done";
 import { opened } from "./fitting";
 import { nameOf } from "./names";
 import { tableOf } from "./table";
@@ -18,14 +19,7 @@ interface ActionsProps {
 
 /** The buttons beside the title. */
 export function Actions({ store, link, help }: ActionsProps) {
-  const said = useSignal("");
   const shownLink = useSignal("");
-  const say = (text: string) => {
-    said.value = text;
-    setTimeout(() => {
-      if (said.value === text) said.value = "";
-    }, 3000);
-  };
   const save = (kind: "png" | "svg") => savePicture(store, kind).then(say, (wrong) => say(`Not saved: ${wrong}`));
   const copy = async () => {
     try {
@@ -49,7 +43,7 @@ export function Actions({ store, link, help }: ActionsProps) {
           type="button"
           id="save-data"
           title="Save the weights as a table"
-          onClick={() => say(saveTables(store))}
+          onClick={() => say(saveTable(store))}
         >
           CSV
         </button>
@@ -78,9 +72,6 @@ export function Actions({ store, link, help }: ActionsProps) {
           }}
         />
       )}
-      <span id="done" class="soft" role="status">
-        {said}
-      </span>
     </div>
   );
 }
@@ -98,15 +89,17 @@ async function savePicture(store: Store, kind: "png" | "svg"): Promise<string> {
   return `Saved as ${name}.`;
 }
 
-function saveTables(store: Store): string {
-  const names = store.panes.value.flatMap((pane) => {
-    const reading = pane.reading.value;
-    if (reading === null) return [];
-    const { unit, pooling } = store.options;
-    const text = tableOf(reading, pane.queries.value, pane.keys.value, unit.value, pooling.value);
-    const name = `${nameOf(store, [pane], "weights")}.csv`;
-    download(new Blob([text], { type: "text/csv" }), name);
-    return [name];
+/** Saves the weights of all panes in one file: browsers let a page save no second one unasked. */
+function saveTable(store: Store): string {
+  const panes = store.panes.value;
+  const heads = panes.flatMap(({ id, reading: { value: reading }, title, queries, keys }) => {
+    const head = `${id.toUpperCase()}: ${title.value}`;
+    return reading ? [{ head, reading, queries: queries.value, keys: keys.value }] : [];
   });
-  return names.length > 0 ? `Saved as ${names.join(" and ")}.` : "There is nothing to save.";
+  if (heads.length < panes.length) return "Not saved: a head is still being read.";
+  const { unit, pooling, hide } = store.options;
+  const text = tableOf(heads, { unit: unit.value, pooling: pooling.value, hide: hide.value });
+  const name = `${nameOf(store, panes, "weights")}.csv`;
+  download(new Blob([text], { type: "text/csv" }), name);
+  return `Saved as ${name}.`;
 }

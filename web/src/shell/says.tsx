@@ -3,6 +3,7 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { Pane, Store } from "../state/store";
 import { told } from "../state/telling";
+import { done } from "./done";
 
 /** How long a selection must last before it is read out. */
 const AT_REST = 150;
@@ -36,6 +37,9 @@ export function Says({ stores, panes }: { stores: readonly Store[]; panes: reado
           </p>
         ))}
       </div>
+      <p id="done" class="soft" role="status">
+        {done}
+      </p>
       {(store.pinned.value ?? store.apart.pinned.value) && (
         <button type="button" id="let-go" title="Let go of what is pinned (Escape)" onClick={() => store.letGo()}>
           let go

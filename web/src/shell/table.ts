@@ -4,22 +4,59 @@ import type { Positions, Unit } from "../content/positions";
 import type { Reading } from "../content/reading";
 import type { Pooling } from "../state/store";
 
-/** Comma-separated values (RFC 4180): a row a query, a column a key, with their words. */
-export function tableOf(
-  reading: Reading,
-  queries: Positions,
-  keys: Positions,
-  unit: Unit,
-  pooling: Pooling,
-): string {
-  const grid = reading.grid();
-  const values = grid[pooling];
-  const header = ["query", ...names(keys, unit, grid.columnEdges)].map(cell).join(",");
-  const rows = names(queries, unit, grid.rowEdges).map((name, row) => {
-    const weights = values.subarray(row * grid.columns, (row + 1) * grid.columns);
-    return [cell(name), ...Array.from(weights, (weight) => String(Number(weight.toPrecision(6))))].join(",");
+/** A head with the words that its weights are between. */
+export interface Tabled {
+  /** The head in words. */
+  head: string;
+  reading: Reading;
+  queries: Positions;
+  keys: Positions;
+}
+
+/** How weights are shown. */
+export interface Shown {
+  unit: Unit;
+  pooling: Pooling;
+  /** Whether sinks take no weight. */
+  hide: boolean;
+}
+
+/**
+ * Comma-separated values (RFC 4180): a row a query, a column a key, with their words.
+ *
+ * Where there are several heads, the first column names them; one whose keys are not those of the head before has a header
+ * of its own.
+ */
+export function tableOf(heads: readonly Tabled[], shown: Shown): string {
+  const lines: string[] = [];
+  let header = "";
+  for (const tabled of heads) {
+    const first = heads.length > 1 ? [tabled.head] : [];
+    const own = [...first.map(() => "head"), "query", ...keysOf(tabled, shown)].map(cell).join(",");
+    if (own !== header) lines.push(own);
+    header = own;
+    for (const row of rowsOf(tabled, shown)) lines.push([...first.map(cell), ...row].join(","));
+  }
+  return [...lines, ""].join("\r\n");
+}
+
+/** The names of columns, which say where weights are hidden. */
+function keysOf({ reading, keys }: Tabled, { unit, hide }: Shown): string[] {
+  const { columnEdges } = reading.grid();
+  const sinks = keys.sinks(unit);
+  return names(keys, unit, columnEdges).map((name, column) => {
+    const isHidden =
+      hide && sinks.subarray(columnEdges[column], columnEdges[column + 1]).some((each) => each !== 0);
+    return isHidden ? `${name} (hidden)` : name;
   });
-  return [header, ...rows, ""].join("\r\n");
+}
+
+function rowsOf({ reading, queries }: Tabled, { unit, pooling }: Shown): string[][] {
+  const { columns, rowEdges, [pooling]: values } = reading.grid();
+  return names(queries, unit, rowEdges).map((name, row) => {
+    const weights = values.subarray(row * columns, (row + 1) * columns);
+    return [cell(name), ...Array.from(weights, (weight) => String(Number(weight.toPrecision(6))))];
+  });
 }
 
 /** What stands in each stretch between edges. */
