@@ -104,6 +104,8 @@ def test_pairs_are_those_of_the_models_own_weights(tmp_path, opened, name):
     page = opened(path, "#view=alignment&head=0.2.0.1")
     expected = pairs_of(eager.cross_attentions[0][0, 1].double(), list(sources), list(targets))
     assert listed(page) == expected
+    assert opened(path).input_value("#group") == "2"
+    assert opened(path, "#head=0.0.0.1").input_value("#group") == "0"
 
 
 def test_pairs_are_copied(opened, saved):

@@ -68,6 +68,12 @@ export class Report {
     return { run, group, layer, head };
   }
 
+  /** The head that the page opens on: one that joins two texts where there is one, since that is what is looked for. */
+  opening(): Choice {
+    const cross = this.runs[0]!.groups.findIndex(({ kind }) => kind === "cross");
+    return this.first(0, Math.max(0, cross));
+  }
+
   /** Whether a head of this name is in the report. */
   has({ run, group, layer, head }: Choice): boolean {
     return this.runs[run]?.groups[group]?.layers[layer]?.heads[head] !== undefined;

@@ -60,7 +60,7 @@ export function follow(store: Store, address: string, standard: Written, views: 
       .map(headNamed)
       .filter((choice) => choice !== null && report.has(choice)) as Choice[];
   batch(() => {
-    const choice = heads(of("head"))[0] ?? report.first(0, 0);
+    const choice = heads(of("head"))[0] ?? report.opening();
     const isBeside = (other: Choice) => other.run === choice.run && other.group === choice.group;
     store.choice.value = choice;
     store.other.value = heads(of("with"))[0] ?? store.otherThan(choice);

@@ -106,7 +106,7 @@ export class Store {
 
   constructor(readonly report: Report) {
     this.companionReadings = this.readingsOf(this.companions);
-    const first = report.first(0, 0);
+    const first = report.opening();
     this.choice = signal(first);
     this.other = signal(this.otherThan(first));
     this.comparison.value = report.runs.length > 1 ? "beside" : "off";
