@@ -198,6 +198,25 @@ def test_two_runs_have_a_grid_each(seen, tmp_path, opened):
     assert "Layer 2, head 2" in page.inner_text("#head-b")
 
 
+def test_kinds_are_counted_in_each_of_two_grids(seen, tmp_path, opened):
+    other = watched(7)
+    report = regard.report(seen, WORDS, title="one").beside(regard.report(other, WORDS, title="other"))
+    page = opened(report.save(tmp_path / "a.html"))
+    kinds = [[head.kind for site in each.sites for head in regard.head_kinds(site)] for each in (seen, other)]
+    shown = {each.get_attribute("data-kind"): each.inner_text() for each in page.locator("#kinds button").all()}
+    assert shown == {
+        kind: f"{kind} {kinds[0].count(kind)} · {kinds[1].count(kind)}" for kind in {*kinds[0], *kinds[1]}
+    }
+
+
+def test_on_a_phone_the_grid_starts_at_the_left_where_the_chosen_head_is_seen_there(tmp_path, opened):
+    path = regard.report(watched(heads=12), WORDS, layer=1, head=3).save(tmp_path / "a.html")
+    page = opened(path, viewport={"width": 390, "height": 800})
+    page.click("#heads > summary")
+    page.wait_for_selector(at(1, 3))
+    assert page.locator("[data-side=a]").evaluate("each => [each.scrollLeft, each.scrollWidth > 390]") == [0, True]
+
+
 def test_a_grid_that_goes_breaks_nothing(seen, tmp_path, opened):
     report = regard.report(seen, WORDS, title="one").beside(regard.report(watched(7), WORDS, title="other"))
     page = opened(report.save(tmp_path / "a.html"))

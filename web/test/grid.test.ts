@@ -85,10 +85,10 @@ describe("statistics", () => {
     expect(largestStatistic([UNEVEN], "entropy")).toBe(0.9);
   });
 
-  it("count the kinds of all groups, the most frequent first", () => {
+  it("count the kinds of each group, the most frequent first", () => {
     expect(kindsOf([UNEVEN, UNEVEN])).toEqual([
-      ["first", 6],
-      ["local", 4],
+      ["first", [3, 3]],
+      ["local", [2, 2]],
     ]);
   });
 });

@@ -99,17 +99,20 @@ function Kinds({ store }: { store: Store }) {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset would bring looks of its own
     <div id="kinds" role="group" aria-label="Kinds of heads">
-      {kindsOf(groupsOf(store)).map(([name, count]) => (
+      {kindsOf(groupsOf(store)).map(([name, counts]) => (
         <button
           type="button"
           key={name}
           data-kind={name}
+          title={
+            counts.length > 1 ? counts.map((count, place) => `${count} in ${"AB"[place]}`).join(", ") : undefined
+          }
           aria-pressed={kind.value === name}
           onClick={() => {
             kind.value = kind.value === name ? "" : name;
           }}
         >
-          {name} <span class="soft">{count}</span>
+          {name} <span class="soft">{counts.join(" · ")}</span>
         </button>
       ))}
     </div>

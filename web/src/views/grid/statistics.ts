@@ -46,11 +46,16 @@ export const statisticsOf = (groups: readonly Group[]): string[] => [
 export const unitOf = (groups: readonly Group[], statistic: string): string =>
   groups.map(({ units }) => units[statistic]).find((unit) => unit !== undefined) ?? "";
 
-/** How many heads there are of each kind, the most frequent kind first. */
-export function kindsOf(groups: readonly Group[]): [kind: string, count: number][] {
-  const counts = new Map<string, number>();
-  for (const group of groups)
+/** How many heads there are of each kind in each group, the most frequent kind first. */
+export function kindsOf(groups: readonly Group[]): [kind: string, counts: readonly number[]][] {
+  const counts = new Map<string, number[]>();
+  for (const [place, group] of groups.entries())
     for (const { heads } of group.layers)
-      for (const { kind } of heads) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  return [...counts].sort(([, a], [, b]) => b - a);
+      for (const { kind } of heads) {
+        const known = counts.get(kind) ?? groups.map(() => 0);
+        known[place]!++;
+        counts.set(kind, known);
+      }
+  const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
+  return [...counts].sort(([, a], [, b]) => sum(b) - sum(a));
 }
