@@ -381,3 +381,14 @@ def test_a_saved_map_has_names_title_and_legend(shown, short):
 def test_without_keys_a_sentence_says_so(opened, tmp_path):
     path = regard.report(seen_of(normal(1, 1, 3, 4), normal(1, 1, 0, 4))).save(tmp_path / "empty.html")
     assert "nothing to draw" in opened(path, "#view=map").inner_text("#view")
+
+
+@pytest.mark.parametrize("view", ["map", "lines"])
+def test_all_of_a_view_is_seen_above_the_status_line(tmp_path, opened, view):
+    record = seen_of(normal(1, 2, 40, 8), normal(1, 2, 40, 8, seed=1))
+    path = regard.report(record, [f"word{place}" for place in range(40)]).save(tmp_path / "a.html")
+    page = opened(path, f"#view={view}&queries=3-4", viewport={"width": 1400, "height": 900})
+    page.wait_for_function(
+        "() => document.querySelector('main').getBoundingClientRect().bottom"
+        " <= document.querySelector('#status').getBoundingClientRect().top"
+    )

@@ -1,10 +1,11 @@
 /** Lines between the words that attend and those attended to, as wide and as strong as the weights, for one head or several. */
 
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { Drawn } from "../../drawing/drawn";
 import { Layer } from "../../drawing/layer";
 import { Least } from "../../drawing/least";
 import type { Pen } from "../../drawing/pen";
+import { useTall } from "../../drawing/tall";
 import { colors_changed } from "../../drawing/theme";
 import { Switch } from "../parts/controls";
 import type { View, ViewProps } from "../view";
@@ -16,6 +17,9 @@ import "./lines.css";
 import { Outside } from "./outside";
 import { chosenIn, fileSize, room, sceneOf, TOP } from "./scene";
 import { scrolledOf } from "./scrolled";
+
+/** How much of the window's height the lines take at most. */
+const SHARE_OF_WINDOW = 0.66;
 
 /** The view of lines. */
 export const lines: View = {
@@ -36,7 +40,9 @@ export const lines: View = {
 
 function Lines({ store, pane }: ViewProps) {
   const layer = useMemo(() => new Layer(), []);
-  const { height, whole } = room(store, pane);
+  const stage = useRef<HTMLDivElement>(null);
+  const tall = useTall(stage, SHARE_OF_WINDOW);
+  const { height, whole } = room(store, pane, tall.value);
   const { linked } = scrolledOf(pane);
   const draw = (pen: Pen) => {
     const scene = sceneOf(store, pane, pen, "screen");
@@ -60,12 +66,13 @@ function Lines({ store, pane }: ViewProps) {
       {hasCompanions(store) && <Legend store={store} pane={pane} />}
       <div class="lines-options">
         <Least store={store} id={`lines-least-${pane.id}`} />
+        <span class="soft">a chosen word has all of its lines</span>
         {!whole && <Switch id={`lines-linked-${pane.id}`} label="scroll both sides together" of={linked} />}
       </div>
-      <div class="lines-stage">
+      <div class="lines-stage" ref={stage}>
         <Drawn
           label="Lines from queries on the left to keys on the right"
-          height={() => TOP + room(store, pane).height}
+          height={() => TOP + room(store, pane, tall.value).height}
           draw={draw}
         />
         <ColumnOver store={store} pane={pane} side="queries" height={height} />

@@ -25,6 +25,8 @@ const EDGE = 12;
 const MOST_ROWS = 200;
 const SAVED_WIDTH = 640;
 const MOST_MEASURED = 400;
+/** Room for the ways to what is out of sight, below the lines. */
+const WAYS = 36;
 
 /** One column of words. */
 interface Column {
@@ -50,10 +52,10 @@ export interface Scene {
   sight: Window;
 }
 
-/** How high the columns are, and whether all of their words are in sight. */
-export function room(store: Store, pane: Pane): { height: number; whole: boolean } {
+/** How high the columns are where so much is free, and whether all of their words are in sight. */
+export function room(store: Store, pane: Pane, tall: number): { height: number; whole: boolean } {
   const rows = rowsOf(store, pane);
-  const most = Math.max(10, Math.floor((0.62 * window.innerHeight) / ROW));
+  const most = Math.max(10, Math.floor((tall - TOP - WAYS) / ROW));
   return { height: Math.min(rows, most) * ROW, whole: rows <= most };
 }
 

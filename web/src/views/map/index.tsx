@@ -4,6 +4,7 @@ import { useSignalEffect } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import { Drawn } from "../../drawing/drawn";
 import type { Drawing } from "../../drawing/saving";
+import { useTall } from "../../drawing/tall";
 import type { Pane, Selection, Store } from "../../state/store";
 import type { View, ViewProps } from "../view";
 import { drawMap } from "./base";
@@ -18,18 +19,20 @@ import { whole } from "./window";
 const ENLARGED = 1.6;
 /** How much of the window's height a map takes at most. */
 const SHARE_OF_WINDOW = 0.72;
+const LEAST = 320;
 /** A saved map's size. */
 const SAVED = { width: 1000, tallest: 900 };
 
-const tallest = () => Math.max(320, SHARE_OF_WINDOW * window.innerHeight);
-
 function MapView({ store, pane }: ViewProps) {
   const canvas = useRef<HTMLCanvasElement | null>(null);
+  const place = useRef<HTMLDivElement>(null);
+  const tall = useTall(place, SHARE_OF_WINDOW);
+  const tallest = () => Math.max(LEAST, tall.value);
   const scene = sceneOf(store, pane);
   const sightAt = (width: number) => scene.sight(scene.layout(width, tallest()), devicePixelRatio);
   const width = () => canvas.current?.clientWidth ?? 0;
   const sight = () => sightAt(width());
-  const field = useMemo(() => fieldOf(scene, width), [scene]);
+  const field = useMemo(() => fieldOf(scene, width, tallest), [scene]);
   const { queries, keys } = scene.size();
   useSignalEffect(() => {
     const action = isWhole(field) ? "pan-x pan-y" : "none";
@@ -40,7 +43,7 @@ function MapView({ store, pane }: ViewProps) {
     if (seen) enlargeChosen(store, seen, field, factor);
   };
   return (
-    <div class="map">
+    <div class="map" ref={place}>
       <Drawn
         class="map-weights"
         id={`map-${pane.id}`}
@@ -104,7 +107,7 @@ const selections = (store: Store): Selection[] =>
   [store.pinned.value, store.pointed.value].filter((selection) => selection !== null);
 
 /** What gestures ask of a scene that is as wide as its canvas. */
-const fieldOf = (scene: Scene, width: () => number): Field => ({
+const fieldOf = (scene: Scene, width: () => number, tallest: () => number): Field => ({
   layout: () => scene.layout(width(), tallest()),
   size: () => scene.size(),
   window: {
