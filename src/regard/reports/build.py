@@ -141,8 +141,8 @@ def build_sections(
         sites.setdefault(_group_name(site, target), []).append(site)
     if target is not None and list(sites) == ["self-attention"]:
         raise ReportError(
-            "target: expected a record with attention of a decoder beside an encoder; got one without. The tokens of"
-            " a model that reads one text are handed in as tokens="
+            "target: expected a record with attention of a decoder beside an encoder; got one without. The tokens"
+            " of a model that reads one text are handed in as tokens="
         )
     sections = []
     for name, members in sites.items():

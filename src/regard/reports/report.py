@@ -162,8 +162,8 @@ def report(
             last query and of that of the strongest weight.
 
     Raises:
-        ReportError: nothing was seen, tokens and sites do not fit together, or a pin is no query; there is no record,
-            a string stands for tokens, or no decoder reads a target.
+        ReportError: nothing was seen, tokens and sites do not fit together, or a pin is no query; there is no
+            record, a string stands for tokens, or no decoder reads a target.
         NotKeptError: a site kept neither rows nor the map.
     """
     if not isinstance(record, Record):
