@@ -175,6 +175,27 @@ def test_a_record_without_rows_is_shown_in_the_cells_it_kept(tmp_path):
         report.save(tmp_path / "a.json")
 
 
+class Doubled(nn.Module):
+    """Attention written out, with weights that a model scales."""
+
+    def forward(self, query):
+        return (2 * (query @ query.transpose(-1, -2)).softmax(-1)) @ query
+
+
+def test_weights_above_1_stand_as_1(tmp_path):
+    model, query = Doubled(), torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    with regard.watch(model) as seen:
+        model(query)
+    exact = 2 * (query @ query.transpose(-1, -2)).softmax(-1)[0].numpy()
+    assert exact.max() > 1.5
+    page = saved(regard.report(seen), tmp_path)
+    found = np.stack([page.full(head["map"]) for head in page.heads()])
+    np.testing.assert_allclose(found, exact.clip(max=1), atol=5e-4)
+    np.testing.assert_allclose(seen.sites[0].weights()[0], exact, atol=1e-6)
+    docs = (ROOT / "docs/page.md").read_text(encoding="utf-8")
+    assert "above 1 stands on the page as 1" in " ".join(docs.split())
+
+
 def test_weights_that_are_none_are_refused_in_words(monkeypatch, tmp_path):
     tensors = torch.randn(3, 1, 2, 5, 4)
     tensors[1, 0, 0, 2] = torch.nan
