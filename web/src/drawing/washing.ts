@@ -5,8 +5,8 @@ import { type Color, parsed, rampedShading, type Shading } from "./colors";
 import { inks, isDark } from "./inks";
 import { colors_changed } from "./theme";
 
-/** Where washes end: blue, or orange and purple for differences; deep on a light ground, bright on a dark one. */
-const ENDS = { deep: ["#08519c", "#b35806", "#542788"], bright: ["#6cb6ff", "#fdb863", "#b9a7e8"] } as const;
+/** Where washes end: blue, or purple and orange for differences; deep on a light ground, bright on a dark one. */
+const ENDS = { deep: ["#08519c", "#542788", "#b35806"], bright: ["#6cb6ff", "#b9a7e8", "#fdb863"] } as const;
 
 const mixed = (one: Color, other: Color, share: number) =>
   `rgb(${one.map((part, place) => part + (other[place]! - part) * share).join(" ")})`;
