@@ -10,9 +10,12 @@ from regard.layers.caches.preallocated import PreallocatedCache
 from regard.layers.caches.sliding import SlidingCache
 from regard.layers.caches.source import SourceCache
 from regard.layers.caches.state import StateCache
+from regard.layers.chosen_blocks import mixture_of_blocks
+from regard.layers.compression import Compression
 from regard.layers.drop_path import DropPath
 from regard.layers.feed_forward import FeedForward, GatedFeedForward
 from regard.layers.multi_head import MultiHead
+from regard.layers.native_sparse import NativeSparse
 from regard.layers.positions import (
     AlibiBias,
     DynamicNTKScaling,
@@ -35,6 +38,7 @@ __all__ = [
     "BlockPool",
     "Cache",
     "Caches",
+    "Compression",
     "DecoderBlock",
     "DropPath",
     "DynamicNTKScaling",
@@ -48,6 +52,7 @@ __all__ = [
     "Llama3Scaling",
     "MultiHead",
     "NTKScaling",
+    "NativeSparse",
     "PagedCache",
     "PreallocatedCache",
     "RelativeBias",
@@ -62,4 +67,5 @@ __all__ = [
     "YarnScaling",
     "grid_positions",
     "make_caches",
+    "mixture_of_blocks",
 ]
