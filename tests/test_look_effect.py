@@ -115,6 +115,12 @@ def test_what_an_encoder_decoder_writes(run, writer, tmp_path, knocked):
     assert any(max(head["received_by_token"]) > 0 for head in groups["decoder self-attention"]["heads"])
 
 
+def test_what_is_cut_off_of_what_a_model_writes_is_said(run, writer):
+    code, out, err = run("look", SENTENCE, "--model", writer, "--max-tokens", "8")
+    assert code == 0, err
+    assert re.search(r"decoder: \d+ words, the first 8 of \d+ tokens", flat(out))
+
+
 def test_how_a_target_of_an_encoder_decoder_fares(run, tiny):
     place = tiny("bart")
     options = ["--model", place, "--target", "the tired animal", "--heads-that-matter"]

@@ -29,13 +29,15 @@ class Run:
     Attributes:
         seen: what was seen of its attention.
         output: what the model returned.
-        target: the words on the decoder's side of an encoder-decoder.
+        text: the decoder's text of an encoder-decoder.
+        target: its words.
         decoder: the decoder's inputs.
         labels: the decoder's labels.
     """
 
     seen: Record
     output: Any
+    text: str | None
     target: Axis | None
     decoder: dict[str, Any]
     labels: dict[str, Any]

@@ -28,8 +28,8 @@ def encoded(loaded: TextModel, request: Request) -> tuple[Axis, dict[str, Any]]:
 
 def written(
     loaded: TextModel, inputs: dict[str, Any], request: Request
-) -> tuple[Axis | None, dict[str, Any], dict[str, Any]]:
-    """Return the words on the decoder's side, shifted right as in training, the inputs for them, and the labels.
+) -> tuple[str | None, Axis | None, dict[str, Any], dict[str, Any]]:
+    """Return the decoder's text, its words, shifted right as in training, the inputs for them, and the labels.
 
     They are those of the target, or of what the model writes; none where it has no encoder beside a decoder.
 
@@ -37,7 +37,7 @@ def written(
         InputError: the model writes nothing, or the target does not fit it.
     """
     if not loaded.has_encoder_and_decoder:
-        return None, {}, {}
+        return None, None, {}, {}
     target = _generated(loaded, inputs) if request.target is None else request.target
     axis, tokens = _encoded(loaded, target, request, as_target=True)
     start = loaded.model.config.decoder_start_token_id
@@ -46,13 +46,16 @@ def written(
     ids = tokens["input_ids"]
     shifted = torch.cat([ids.new_full((1, 1), start), ids[:, :-1]], 1)
     words = _after_start(axis, str(loaded.tokenizer.convert_ids_to_tokens(start)))
-    return words, {"decoder_input_ids": shifted}, {"labels": ids}
+    return target, words, {"decoder_input_ids": shifted}, {"labels": ids}
 
 
-def told_tokens(loaded: TextModel, text: str, read: int, request: Request) -> str:
+def told_tokens(loaded: TextModel, text: str, read: int, request: Request, *, as_target: bool = False) -> str:
     """Return how many tokens of a text are read, and of how many where its end is cut off."""
     # Only a text that fills all the room there is can be cut off; others are not taken apart twice.
-    there = read if read != request.max_tokens else len(loaded.tokenizer(text, verbose=False)["input_ids"])
+    if read != request.max_tokens:
+        return f"{read} tokens"
+    side = "text_target" if as_target else "text"
+    there = len(loaded.tokenizer(**{side: text}, verbose=False)["input_ids"])
     return f"{read} tokens" if there == read else f"the first {read} of {there} tokens"
 
 

@@ -105,13 +105,13 @@ class _Text:
     def run(self, *, looking: bool = True) -> Run:
         """Return one run of the model as it is now, looked into or not."""
         self.say("running the model")
-        target, decoder, labels = written(self.loaded, self.inputs, self.request)
+        wrote, target, decoder, labels = written(self.loaded, self.inputs, self.request)
         keeping = self.keeping if looking else {"want": ()}
         with watch(self.model, **keeping, on_site=lambda site: self.say(f"looked into {site.name}")) as seen:
             output = self.model(**self.inputs, **decoder)
         if not seen.sites:
             raise InputError(f"{self.loaded.name} shows no attention.\n{seen.coverage}")
-        return Run(seen, output, target, decoder, labels)
+        return Run(seen, output, wrote, target, decoder, labels)
 
     def changed(self, asked: Asked) -> tuple[Run, tuple[str, ...], Run | None]:
         """Return the run with changes, sentences on what they do, and the unchanged run if it is to be shown."""
@@ -148,11 +148,8 @@ def _beside(first: Report, second: Report) -> Report:
 def _about(loaded: TextModel, request: Request, run: Run, source: Axis) -> str:
     """Return what the model is and what it read."""
     sides = f"{len(source.words)} words, {told_tokens(loaded, request.text, len(source.groups), request)}"
-    if run.target is not None:
-        tokens = len(run.target.groups)
-        told = (
-            f"{tokens} tokens" if request.target is None else told_tokens(loaded, request.target, tokens, request)
-        )
+    if run.text is not None and run.target is not None:
+        told = told_tokens(loaded, run.text, len(run.target.groups), request, as_target=True)
         sides += f"; decoder: {len(run.target.words)} words, {told}"
     heads = sum(site.sizes.heads for site in run.seen.sites)
     return f"{type(loaded.model).__name__}: {len(run.seen.sites)} attention calls, {heads} heads; {sides}"
