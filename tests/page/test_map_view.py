@@ -392,3 +392,10 @@ def test_all_of_a_view_is_seen_above_the_status_line(tmp_path, opened, view):
         "() => document.querySelector('main').getBoundingClientRect().bottom"
         " <= document.querySelector('#status').getBoundingClientRect().top"
     )
+
+
+def test_no_difference_is_as_dark_as_a_dark_page(shown, short):
+    page = shown(short, "&compare=difference&with=0.0.0.1&head=0.0.0.1&theme=dark")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert np.abs(np.array(pixel(page, 3, 7)) - ground).max() < 4
+    assert max(ground) < 60

@@ -1,7 +1,7 @@
-/** Colours behind words: text stays text, dark on light or light on dark, and weights are a wash over it. */
+/** Colours that rise from the ground of the page: text stays text, dark on light or light on dark, and weights are a wash over it. */
 
-import type { Scale } from "../state/store";
-import { type Color, parsed, rampedShading, type Shading } from "./colors";
+import type { Palette, Scale } from "../state/store";
+import { type Color, parsed, rampedShading, type Shading, shading } from "./colors";
 import { inks, isDark } from "./inks";
 import { colors_changed } from "./theme";
 
@@ -19,4 +19,10 @@ export function washing(scale: Scale, largest: number, signed: boolean): Shading
   const ramp = (share: number) =>
     signed ? mixed(back, share < 0.5 ? below : above, Math.abs(2 * share - 1)) : mixed(back, end, share);
   return rampedShading(`wash on ${back.join()}${signed ? ", signed" : ""}`, ramp, scale, largest, signed);
+}
+
+/** The colours of weights; on a dark page, differences of 0 are as dark as it. */
+export function shadingHere(palette: Palette, scale: Scale, largest: number, signed: boolean): Shading {
+  colors_changed.value;
+  return signed && isDark() ? washing(scale, largest, true) : shading(palette, scale, largest, signed);
 }

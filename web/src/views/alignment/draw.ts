@@ -1,9 +1,9 @@
 /** Draws two texts, the ribbons between them, and what is chosen. */
 
 import type { Range } from "../../content/positions";
-import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
+import { seriesColor } from "../../drawing/series";
 import { tint } from "../../drawing/tint";
 import type { Selection } from "../../state/store";
 import { BOX, type Box, type Laid, LETTERS } from "./layout";
@@ -90,7 +90,7 @@ export function drawRibbons(pen: Pen, scene: Scene, selection: Selection | null)
   for (const { from, to, share, weight, opacity } of drawn.sort((a, b) => a.opacity - b.opacity))
     if (share >= FAINT)
       pen.curve(ends(from, from.y + BOX), ends(to, to.y), "vertical", {
-        color: tint(shades, SERIES[0], weight),
+        color: tint(shades, seriesColor(0), weight),
         width: 0.8 + 5 * share,
         opacity,
       });

@@ -3,9 +3,9 @@
 import { largestSize } from "../../content/numbers";
 import type { Range } from "../../content/positions";
 import type { Reading } from "../../content/reading";
-import { type Shading, shading } from "../../drawing/colors";
+import type { Shading } from "../../drawing/colors";
 import { widthOf } from "../../drawing/measuring";
-import { washing } from "../../drawing/washing";
+import { shadingHere, washing } from "../../drawing/washing";
 import { panesOf, reachOf } from "../../state/linked";
 import type { Pane, Selection, Store } from "../../state/store";
 import { chosenOf } from "./chosen";
@@ -85,7 +85,7 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
   const top = across ? below : below + NAME;
   return {
     reading,
-    shades: shading(palette.value, scale.value, largest, reading.signed),
+    shades: shadingHere(palette.value, scale.value, largest, reading.signed),
     shadesOf: (values) =>
       washing(scale.value, isAlone ? reachOf(store, () => largestSize(values)) : largest, reading.signed),
     pair,

@@ -2,8 +2,9 @@
 
 import { percent } from "../../content/numbers";
 import type { Range } from "../../content/positions";
-import { type Shading, shading } from "../../drawing/colors";
+import type { Shading } from "../../drawing/colors";
 import type { Pen } from "../../drawing/pen";
+import { shadingHere } from "../../drawing/washing";
 import { reachOf } from "../../state/linked";
 import type { Pane, Store } from "../../state/store";
 import { drawArcs } from "./arcs";
@@ -20,7 +21,7 @@ export function shadesOf(store: Store, pane: Pane, { scores, signed }: Scene): S
     const others = other === pane ? scores : scoredOf(own, other)?.scores;
     return others ? largestOf(others, signed) : 0;
   });
-  return shading(palette.value, scale.value, largest, signed);
+  return shadingHere(palette.value, scale.value, largest, signed);
 }
 
 function largestOf({ side, values }: Scores, signed: boolean): number {

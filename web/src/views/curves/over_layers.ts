@@ -2,9 +2,9 @@
 
 import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
-import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
+import { seriesColor } from "../../drawing/series";
 import type { Pane, Store } from "../../state/store";
 import { chosenOf, markedOf, type Side, sidesOf } from "../grid/state";
 import { placesOf, statisticOf, statisticsOf, unitOf } from "../grid/statistics";
@@ -86,7 +86,7 @@ export function paintOverLayers(pen: Pen, store: Store, { asked, chart: drawn, d
   paintAxes(pen, drawn, asked);
   const sides = [...new Set(dots.map(({ side }) => side))];
   for (const side of sides) {
-    const color = sides.length > 1 && side === "b" ? SERIES[0] : ink.soft;
+    const color = sides.length > 1 && side === "b" ? seriesColor(0) : ink.soft;
     const own = dots.filter((dot) => dot.side === side);
     for (const { x, y } of own) paintDot(pen, x, y, { color, width: DOT, opacity: 0.55 });
     pen.line(means(own, drawn), { color, width: 1.5 });

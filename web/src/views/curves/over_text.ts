@@ -2,9 +2,9 @@
 
 import { type Positions, type Range, visible } from "../../content/positions";
 import type { Choice } from "../../content/report";
-import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
+import { seriesColor } from "../../drawing/series";
 import type { Pane, Selection, Store } from "../../state/store";
 import { type Asked, type Box, type Chart, canName, chartOf, heightOf, paintAxes, short } from "../parts/chart";
 import { along, positionsOf, type Statistic, type Stretch, stretchAt } from "./along";
@@ -47,7 +47,7 @@ export const textHeight = (store: Store, pane: Pane, statistic: Statistic, width
 /** The numbers of the heads of a pane; null while they are read. */
 export function curvesOf(store: Store, pane: Pane, statistic: Statistic): Curve[] | null {
   const heads: { head: Choice; color: string | null }[] = [{ head: pane.choice.value, color: null }];
-  if (store.compared.value === "difference") heads.push({ head: store.other.value, color: SERIES[0] });
+  if (store.compared.value === "difference") heads.push({ head: store.other.value, color: seriesColor(0) });
   const curves = heads.flatMap(({ head, color }) => {
     const stretches = along(store.report, statistic, head, store.options.unit.value);
     return stretches === null ? [] : [{ color, stretches: seen(store, statistic, head, stretches) }];

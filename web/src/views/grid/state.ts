@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
-import { SERIES } from "../../drawing/colors";
+import { seriesColor } from "../../drawing/series";
 import { setting } from "../../state/settings";
 import type { Store } from "../../state/store";
 import type { Marked } from "./painting";
@@ -46,8 +46,8 @@ export function markedOf(store: Store, side: Side): Marked[] {
   const { choice, other, companions } = store;
   const comparing = store.compared.value !== "off";
   const marks = [
-    ...companions.value.map((each, place) => ({ of: each, color: SERIES[place + 1] ?? SERIES[0], letter: " " })),
-    ...(comparing ? [{ of: other.value, color: SERIES[0], letter: "B" }] : []),
+    ...companions.value.map((each, place) => ({ of: each, color: seriesColor(place + 1), letter: " " })),
+    ...(comparing ? [{ of: other.value, color: seriesColor(0), letter: "B" }] : []),
     { of: choice.value, color: null, letter: comparing ? "A" : "" },
   ];
   const chosen = chosenOf(store, side);

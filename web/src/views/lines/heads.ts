@@ -3,6 +3,7 @@
 import type { Reading } from "../../content/reading";
 import type { Choice } from "../../content/report";
 import { SERIES } from "../../drawing/colors";
+import { seriesColor } from "../../drawing/series";
 import type { Pane, Store } from "../../state/store";
 
 /** A head with the colour that its lines, and its frame in the grid of heads, have. */
@@ -26,7 +27,7 @@ export const hasCompanions = (store: Store) => store.compared.value === "off";
 export function choicesOf(store: Store, pane: Pane): readonly Colored[] {
   const others = hasCompanions(store) ? store.companions.value : [];
   const choices = [pane.choice.value, ...others].slice(0, MOST_HEADS);
-  return choices.map((choice, place) => ({ choice, color: SERIES[place]! }));
+  return choices.map((choice, place) => ({ choice, color: seriesColor(place) }));
 }
 
 /** The heads with their weights, as far as they are decoded; null while the pane's own is not. */

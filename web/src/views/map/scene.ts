@@ -3,8 +3,10 @@
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { type Positions, type Unit, visible } from "../../content/positions";
 import type { Link, Reading } from "../../content/reading";
-import { type Shading, shading } from "../../drawing/colors";
+import type { Shading } from "../../drawing/colors";
 import { widthOf } from "../../drawing/measuring";
+import { colors_changed } from "../../drawing/theme";
+import { shadingHere } from "../../drawing/washing";
 import { reachOf } from "../../state/linked";
 import type { Pane, Pooling, Store } from "../../state/store";
 import { LABEL_SIZE, type Layout, layoutOf } from "./layout";
@@ -85,7 +87,7 @@ export class Scene {
     });
     this.paints = computed(() => {
       this.shown.value;
-      [palette.value, scale.value];
+      [palette.value, scale.value, colors_changed.value];
       return new Map();
     });
     this.rows = computed(() => {
@@ -148,7 +150,7 @@ export class Scene {
     const made = this.paints.value.get(level);
     if (made?.largest === largest) return made;
     const { palette, scale } = this.store.options;
-    const shades = shading(palette.value, scale.value, largest, signed);
+    const shades = shadingHere(palette.value, scale.value, largest, signed);
     const paint = { largest, shades, colors: colorsOf(level.values, shades) };
     this.paints.value.set(level, paint);
     return paint;

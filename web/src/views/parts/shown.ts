@@ -5,7 +5,8 @@ import { largestSize } from "../../content/numbers";
 import type { Positions, Range, Unit } from "../../content/positions";
 import type { Reading } from "../../content/reading";
 import type { Segment } from "../../content/schema";
-import { type Shading, shading } from "../../drawing/colors";
+import type { Shading } from "../../drawing/colors";
+import { shadingHere } from "../../drawing/washing";
 import { reachOf } from "../../state/linked";
 import { only } from "../../state/sides";
 import type { Pane, Selection, Store } from "../../state/store";
@@ -119,7 +120,7 @@ export function shadesOf(
     const weights = shownOf(own, other);
     return weights ? largestOn(weights, kind ? segmentsOf(other, kind) : [], unit.value) : 0;
   });
-  return shading(palette.value, scale.value, largest, pane.reading.value?.signed ?? false);
+  return shadingHere(palette.value, scale.value, largest, pane.reading.value?.signed ?? false);
 }
 
 function largestOn(shown: Shown, segments: readonly PlacedSegment<Segment["kind"]>[], unit: Unit): number {

@@ -1,9 +1,9 @@
 /** The curves of a check of faithfulness: the answer while units are removed, or inserted. */
 
 import type { Check } from "../../content/schema";
-import { SERIES } from "../../drawing/colors";
 import { inks } from "../../drawing/inks";
 import type { Pen, Point } from "../../drawing/pen";
+import { seriesColor } from "../../drawing/series";
 import { type Asked, type Box, type Chart, chartOf, heightOf, paintAxes, paintDot } from "../parts/chart";
 
 /** The two ways in which explanations are tried. */
@@ -22,9 +22,7 @@ const RANDOM = /^random/;
 export function colorsOf(check: Check): Map<string, string> {
   const names = [...new Set(WAYS.flatMap((way) => Object.keys(check[way])))];
   const named = names.filter((name) => !RANDOM.test(name));
-  return new Map(
-    names.map((name) => [name, RANDOM.test(name) ? inks().soft : SERIES[named.indexOf(name) % SERIES.length]!]),
-  );
+  return new Map(names.map((name) => [name, RANDOM.test(name) ? inks().soft : seriesColor(named.indexOf(name))]));
 }
 
 /** The chart of one way. */
