@@ -74,9 +74,10 @@ FIRST, SECOND = [0, 114, 178], [230, 159, 0]
 def test_a_check_is_told_and_drawn(seen, check, tmp_path, opened):
     report = replace(regard.report(seen, ["a", "b", "c"]), check=check)
     page = opened(report.save(tmp_path / "a.html"), "#view=receipt")
-    assert page.locator(".check p").all_inner_texts() == [
-        check.statement(name, f"“{name}”") for name in check.names
-    ]
+    told = [check.statement(name, f"“{name}”") for name in check.names]
+    assert page.locator(".check p:visible").all_inner_texts() == told[:1]
+    page.click(".check summary")
+    assert page.locator(".check p:visible").all_inner_texts() == told
     assert "<b>map</b>: 1.000, 0.422, 0.125, 0.016, 0.000" in page.get_attribute(
         "[data-chart=deletion]", "aria-label"
     )
@@ -85,6 +86,16 @@ def test_a_check_is_told_and_drawn(seen, check, tmp_path, opened):
         assert min(len(first), len(second)) > 50
         heights = [sum(y for _, y in places) / len(places) for places in (first, second)]
         assert sign * (heights[0] - heights[1]) > 0
+
+
+def test_curves_can_be_read_on_a_dark_page(seen, check, tmp_path, opened):
+    path = replace(regard.report(seen, ["a", "b", "c"]), check=check).save(tmp_path / "a.html")
+    page = opened(path, "#view=receipt&theme=dark")
+    assert len(drawn(page, "deletion", [61, 155, 233])) > 50
+    assert not drawn(page, "deletion", FIRST)
+    page.select_option("#theme", "light", force=True)
+    page.wait_for_function("() => !document.querySelector('[data-theme=dark]')")
+    assert len(drawn(page, "deletion", FIRST)) > 50
 
 
 def test_two_runs_show_a_receipt_each(seen, check, tmp_path, opened):

@@ -38,12 +38,11 @@ function Receipt({ store, pane }: ViewProps) {
 
 /** What a check found, and its curves. */
 function Checked({ check }: { check: Check }) {
+  const [first, ...others] = check.says;
   return (
     <section class="check">
       <h3>Does what attention highlights matter?</h3>
-      {check.says.map((sentence) => (
-        <p>{sentence}</p>
-      ))}
+      <p>{first}</p>
       <div class="check-charts">
         {WAYS.map((way) => (
           <figure key={way}>
@@ -58,6 +57,14 @@ function Checked({ check }: { check: Check }) {
         ))}
       </div>
       <Legend check={check} />
+      {others.length > 0 && (
+        <details>
+          <summary>The other explanations in words</summary>
+          {others.map((sentence) => (
+            <p>{sentence}</p>
+          ))}
+        </details>
+      )}
     </section>
   );
 }
