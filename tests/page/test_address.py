@@ -133,3 +133,19 @@ def test_within_a_notebook_a_link_is_what_stands_behind_the_address(browser, pat
         frame.locator("#save-svg").click()
     assert download.value.suggested_filename.endswith(".svg")
     page.close()
+
+
+def test_settings_of_one_view_stand_in_the_address_too(opened, path):
+    page = opened(path, "#view=curves&kind=nobody")
+    chosen = page.locator("#statistic-a")
+    name = chosen.locator("option").nth(2).inner_text()
+    chosen.select_option(name)
+    page.locator("#logarithmic-a").check()
+    page.wait_for_timeout(REST)
+    again = opened(path, f"#{fragment(page)}")
+    assert again.locator("#statistic-a").input_value() == name
+    assert again.locator("#logarithmic-a").is_checked()
+    again.evaluate("location.hash = 'view=curves&statistic=nothing&logarithmic=maybe'")
+    again.wait_for_function("() => !document.querySelector('#logarithmic-a').checked")
+    first = again.locator("#statistic-a option").first.inner_text()
+    assert again.locator("#statistic-a").input_value() == first

@@ -3,6 +3,7 @@
 import { batch, effect, type Signal } from "@preact/signals";
 import type { Range } from "../content/positions";
 import { type Choice, sameHead } from "../content/report";
+import { followSettings, writtenSettings } from "./settings";
 import type { Options, Store } from "./store";
 
 const ALLOWED: Partial<Record<keyof Options, readonly string[]>> = {
@@ -40,12 +41,13 @@ export function written(store: Store): Written {
   state.set("queries", rangeName(store.pinned.value?.queries));
   state.set("keys", rangeName(store.pinned.value?.keys));
   for (const [name, { value }] of optionsOf(store)) state.set(name, String(value));
+  for (const [name, text] of writtenSettings()) state.set(name, text);
   return state;
 }
 
 /** What of a state is not the standard, as it stands behind the # of an address. */
 export function addressOf(state: Written, standard: Written): string {
-  return new URLSearchParams([...state].filter(([name, value]) => standard.get(name) !== value)).toString();
+  return new URLSearchParams([...state].filter(([name, value]) => (standard.get(name) ?? "") !== value)).toString();
 }
 
 /** Sets the store to what an address names; what it does not name, or names wrongly, is set to the standard. */
@@ -80,6 +82,7 @@ export function follow(store: Store, address: string, standard: Written, views: 
       const value = isAllowed(store, name, of(name)) ? of(name) : standard.get(name)!;
       option.value = typed(value, option.peek());
     }
+    followSettings(asked);
   });
 }
 
