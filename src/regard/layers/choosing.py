@@ -111,7 +111,9 @@ def by_summaries(query: Tensor, summary: Tensor, sizes: Sizes, choosing: Choosin
         rows = grouped[:, :, :, part].to(dtype)
         S = (rows.flatten(2, 3) @ summary).view(*rows.shape[:-1], count)
         seen = mask.allowed(Grid.rectangle(part, slice(0, count), sizes, query.device))
-        weights = S.masked_fill(~seen, -torch.inf).softmax(-1).masked_fill(~seen, 0.0).sum(2)
+        # Written out, as `watch` takes a softmax for the weights of an attention.
+        lse = S.masked_fill(~seen, -torch.inf).logsumexp(-1, keepdim=True)
+        weights = (S - lse).exp().masked_fill(~seen, 0.0).sum(2)
         # A stretch spans some strides, a block others: what they share is what a weight counts for.
         strides = weights.new_zeros((*weights.shape[:-1], blocks * each))
         for step in range(steps):
