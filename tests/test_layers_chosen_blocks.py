@@ -163,6 +163,7 @@ def test_a_mixture_is_what_its_formula_says(keys, before, block, count, key_head
 def test_gradients_of_a_mixture_are_those_of_small_steps():
     inputs = drawn(5, 7, batch=1, heads=2, key_heads=1, width=2, value_width=2, seed=3)
     assert torch.autograd.gradcheck(lambda *each: mixture_of_blocks(*each, block=2, count=2), inputs)
+    assert torch.autograd.gradgradcheck(lambda *each: mixture_of_blocks(*each, block=2, count=2), inputs)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

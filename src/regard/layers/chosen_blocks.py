@@ -28,7 +28,7 @@ def mixture_of_blocks(query: Tensor, key: Tensor, value: Tensor, *, block: int =
             attention.
 
     Returns:
-        (B, H, Nq, Dv), differentiable once. Memory grows with the length, forward and backward.
+        (B, H, Nq, Dv), differentiable. Memory grows with the length, forward and backward.
 
     Raises:
         ShapeError: the tensors do not fit together, or there are more queries than keys.

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from regard.engines import strips
 from regard.engines.contract import Problem
+from regard.engines.parameters import Remembered
 from regard.engines.partial import Partial
 from regard.engines.vectors import as_multiplied, in_rows
 from regard.layers.chosen_mask import Chosen
@@ -28,26 +29,27 @@ _NUMBERS = 1 << 21
 def attended(problem: Problem, chosen: Chosen) -> Tensor:
     """Return the output (B, H, Nq, Dv) of a problem whose mask is `chosen`; inputs are finite."""
     given = (problem.query, problem.key, problem.value)
-    output: Tensor = _Attended.apply(chosen, problem.scale, *given)  # type: ignore[no-untyped-call]
+    output: Tensor = _Attended.apply(problem, chosen, *given)  # type: ignore[no-untyped-call]
     return output
 
 
 class _Attended(torch.autograd.Function):
-    """Tiles forward, the same tiles backward."""
+    """Tiles forward, the same tiles backward; strips where second derivatives are asked for."""
 
     @staticmethod
-    def forward(ctx: Any, chosen: Chosen, scale: float, *given: Tensor) -> Tensor:
-        calls = _Calls.of(chosen, scale, *given)
+    def forward(ctx: Any, problem: Problem, chosen: Chosen, *given: Tensor) -> Tensor:
+        calls = _Calls.of(chosen, problem.scale, *given)
         whole = calls.forward()
-        output = calls.in_heads(whole.output)[..., : given[2].shape[-1]].to(given[0].dtype)
-        ctx.chosen, ctx.scale = chosen, scale
+        output = calls.in_heads(whole.output)[..., : problem.sizes.value_width].to(problem.query.dtype)
+        ctx.remembered, ctx.chosen, ctx.scale = Remembered.of(problem), chosen, problem.scale
         ctx.save_for_backward(output, whole.lse, *given)
         return output
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
         output, lse, *given = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, None, *strips.gradients(ctx.remembered, given, d_output, None)
         calls = _Calls.of(ctx.chosen, ctx.scale, *given)
         return None, None, *calls.backward(d_output, output, lse)
 

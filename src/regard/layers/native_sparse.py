@@ -74,7 +74,7 @@ class NativeSparse(nn.Module):
             gates: (B, H, Nq, 3), of summaries, blocks and window, such as the sigmoid of a projection of the input.
 
         Returns:
-            (B, H, Nq, Dv), differentiable once. Memory grows with the length, forward and backward.
+            (B, H, Nq, Dv), differentiable. Memory grows with the length, forward and backward.
 
         Raises:
             ShapeError: the tensors do not fit together, or there are more queries than keys.
