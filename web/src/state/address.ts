@@ -89,7 +89,11 @@ export function follow(store: Store, address: string, standard: Written, views: 
 /** Takes the state from the address of the page and writes it there from then on; returns what tells a link to it. */
 export function followAddress(store: Store, views: readonly string[]): () => string {
   const standard = written(store);
-  const read = () => follow(store, location.hash.slice(1), standard, views);
+  let known = location.hash;
+  const read = () => {
+    known = location.hash;
+    follow(store, known.slice(1), standard, views);
+  };
   read();
   window.addEventListener("hashchange", read);
   let before: Written = written(store);
@@ -98,9 +102,12 @@ export function followAddress(store: Store, views: readonly string[]): () => str
     const state = written(store);
     clearTimeout(waiting);
     waiting = setTimeout(() => {
+      // An address that somebody has just written is read first.
+      if (location.hash !== known) return;
       const isStep = STEPS.some((name) => state.get(name) !== before.get(name));
       before = state;
       put(addressOf(state, standard), isStep);
+      known = location.hash;
     }, QUIET);
   });
   return () => {
