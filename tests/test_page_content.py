@@ -17,15 +17,13 @@ from torch.nn import functional as F
 
 import regard
 from regard.errors import NotKeptError, ReportError
-from regard.reports import build
-from regard.reports.page import budget, codes, maps, pins
-from regard.reports.page.weights import Celled, Strongest
+from regard.reports.page import budget, codes, pins
 from regard.reports.report import Report
-from regard.shapes import Sizes
 from regard.watch.words import Axis
 from tests import dense
 from tests.decoding import Page
 from tests.demo import folder, needs_demo
+from tests.long_report import long_report
 
 ROOT = Path(regard.__file__).parents[2]
 HEADS = 2
@@ -379,37 +377,7 @@ def test_a_small_model_makes_a_small_page(text):
 
 @pytest.mark.slow
 def test_a_long_text_fits_whatever_its_maps_hold(monkeypatch):
-    count, layers, heads = 32_000, 12, 12
-    numbers = np.random.default_rng(0)
-
-    def noise(*shape):
-        return torch.from_numpy(numbers.random(shape, np.float32))
-
-    def celled(site, item, cells):
-        size = -(-count // cells)
-        side = -(-count // size)
-        return Celled(noise(heads, side, side), noise(heads, side, side), size, size)
-
-    def strongest(site, item, seen, most):
-        places = [torch.from_numpy(numbers.integers(0, count, (2, most))) for _ in range(heads)]
-        return [Strongest(*place, noise(most)) for place in places]
-
-    told = dict.fromkeys(("previous", "same", "next", "first", "separator", "local"), 0.123456789)
-    judged = [regard.Head("x", h, "mixed", **told, entropy=1, relative_entropy=1, worth=0.5) for h in range(heads)]
-    monkeypatch.setattr(build, "head_kinds", lambda *_: judged)
-    monkeypatch.setattr(maps, "celled", celled)
-    monkeypatch.setattr(maps, "strongest", strongest)
-    monkeypatch.setattr(pins, "rows", lambda site, item, queries: noise(heads, len(queries), count))
-    site = SimpleNamespace(
-        name="a layer",
-        sizes=Sizes.of(count, batch=1, heads=heads),
-        kept=object(),
-        entropy=noise(1, heads, count),
-        received=noise(1, heads, count),
-    )
-    axis = build.axis(names(count))
-    section = build.Section("self-attention", axis, axis, (site,) * layers, 0, None, None)
-    page = page_of(Report("long", (), (section,), ""))
+    page = page_of(long_report(monkeypatch))
     cells = page.heads()[0]["map"]
     assert cells["form"] == "cells"
     assert cells["rows"] >= 64

@@ -217,3 +217,13 @@ def test_the_scale_grows_brighter_and_is_written_on_readably():
     assert shade(2) == shade(1)
     assert on_top(shade(0)) == (255, 255, 255)
     assert on_top(shade(1)) == (0, 0, 0)
+
+
+def test_a_record_reports_on_itself(tmp_path):
+    with regard.watch() as seen:
+        F.scaled_dot_product_attention(*torch.randn(3, 1, 2, 4, 8, generator=torch.Generator().manual_seed(0)))
+    own = seen.report(["a", "b", "c", "d"], title="own", head=1).save(tmp_path / "own.json")
+    other = regard.report(seen, ["a", "b", "c", "d"], title="own", head=1).save(tmp_path / "other.json")
+    assert own.read_bytes() == other.read_bytes()
+    with pytest.raises(ReportError, match="expected"):
+        seen.report(["a"])

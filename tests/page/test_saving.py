@@ -158,3 +158,15 @@ def test_saving_is_told_beside_what_is_selected(opened, path):
     told = page.locator("#done").bounding_box()
     assert page.locator("#options").bounding_box() == options
     assert told["y"] > page.locator("main").bounding_box()["y"]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_grid_is_saved_too(opened, path, kind):
+    name, content = saved(opened(path), f"#save-grid-{kind}")
+    assert name == f"A-title-with-signs-heads-layer-1-head-2.{kind}"
+    if kind == "svg":
+        drawn = "".join(ElementTree.fromstring(content).itertext())
+        assert "self-attention" in drawn
+        assert b"<image" in content
+    else:
+        assert content.startswith(b"\x89PNG")

@@ -18,6 +18,7 @@ from regard.reports.writing import write_whole
 from regard.watch.faithfulness.result import Faithfulness
 from regard.watch.positions import whole
 from regard.watch.record import Record
+from regard.watch.reporting import shown_by
 
 MOST_PINS = 256
 # How many letters stand in a line on top of a picture.
@@ -173,6 +174,9 @@ def report(
     source_axis, target_axis = _axis("tokens", tokens), _axis("target", target)
     sections = build_sections(record, source_axis, target_axis, item=item, layer=layer, head=head)
     return Report(title, tuple(facts), sections, str(record.coverage), pins=_pins(pins, sections))
+
+
+shown_by(report)
 
 
 def _axis(name: str, given: Sequence[str] | Axis | None) -> Axis | None:

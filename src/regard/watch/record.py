@@ -12,6 +12,7 @@ from regard.watch.paths import Paths
 from regard.watch.positions import Positions, positions, whole
 from regard.watch.records.selecting import selected
 from regard.watch.records.steps import joined
+from regard.watch.reporting import Shown, report_on
 from regard.watch.site import Kind, Site
 from regard.watch.words import Axis
 
@@ -69,6 +70,15 @@ class Record:
     def coverage(self) -> Coverage:
         """The receipt: what was seen, what not, why, and what to do."""
         return self._coverage
+
+    def report(self, tokens: Any = None, **options: Any) -> Shown:
+        """Return a report on what was seen, which saves itself and shows itself in notebooks.
+
+        Args:
+            tokens: the tokens that the model read, one a position, or an `Axis`; default: position numbers.
+            options: as for `regard.report`.
+        """
+        return report_on(self, tokens, **options)
 
     def __str__(self) -> str:
         return "\n".join([*map(repr, self.sites), str(self.coverage)])

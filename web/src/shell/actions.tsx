@@ -2,13 +2,16 @@
 
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { download, fileOf } from "../drawing/saving";
+import { download, fileOf, type Titled } from "../drawing/saving";
 import { panesOf } from "../state/linked";
 import type { Store } from "../state/store";
+import { grid } from "../views";
 import { say } from "./done";
 import { opened } from "./fitting";
 import { nameOf } from "./names";
 import { tableOf } from "./table";
+
+const NOTHING = "There is nothing to save.";
 
 /** What the buttons take. */
 interface ActionsProps {
@@ -76,17 +79,45 @@ export function Actions({ store, link, help }: ActionsProps) {
   );
 }
 
+/** Saves the open view, all panes beside one another. */
 async function savePicture(store: Store, kind: "png" | "svg"): Promise<string> {
   const view = opened(store);
   const parts = panesOf(store).flatMap(([own, pane]) => {
     const drawing = view?.drawing(own, pane);
     return drawing ? [{ title: pane.title.value, drawing }] : [];
   });
-  if (!view || parts.length === 0) return "There is nothing to save.";
+  return view ? saveParts(store, parts, nameOf(store, store.panes.value, view.name), kind) : NOTHING;
+}
+
+/** Saves the grid of heads of the chosen group. */
+async function saveGrid(store: Store, kind: "png" | "svg"): Promise<string> {
+  const [pane] = store.panes.value;
+  const drawing = grid.drawing(store, pane!);
+  const parts = drawing ? [{ title: store.report.group(store.choice.value).name, drawing }] : [];
+  return saveParts(store, parts, nameOf(store, [pane!], "heads"), kind);
+}
+
+async function saveParts(store: Store, parts: Titled[], name: string, kind: "png" | "svg"): Promise<string> {
+  if (parts.length === 0) return NOTHING;
   const title = store.report.runs.map((run) => run.title).join(" · ");
-  const name = `${nameOf(store, store.panes.value, view.name)}.${kind}`;
-  download(await fileOf(title, parts, kind), name);
-  return `Saved as ${name}.`;
+  download(await fileOf(title, parts, kind), `${name}.${kind}`);
+  return `Saved as ${name}.${kind}.`;
+}
+
+/** The buttons that save the grid. */
+export function GridActions({ store }: { store: Store }) {
+  const save = (kind: "png" | "svg") => saveGrid(store, kind).then(say, (wrong) => say(`Not saved: ${wrong}`));
+  return (
+    <p class="soft" id="save-grid">
+      Save all heads as{" "}
+      <button type="button" id="save-grid-png" onClick={() => save("png")}>
+        PNG
+      </button>{" "}
+      <button type="button" id="save-grid-svg" onClick={() => save("svg")}>
+        SVG
+      </button>
+    </p>
+  );
 }
 
 /** Saves the weights of all panes in one file: browsers let a page save no second one unasked. */

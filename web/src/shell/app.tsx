@@ -6,7 +6,7 @@ import { wear } from "../drawing/theme";
 import { panesOf } from "../state/linked";
 import type { Store } from "../state/store";
 import { grid } from "../views";
-import { Actions } from "./actions";
+import { Actions, GridActions } from "./actions";
 import { Help } from "./help";
 import { listen } from "./keys";
 import { Panes } from "./panes";
@@ -52,6 +52,7 @@ export function App({ store, link }: { store: Store; link: () => string }) {
           <summary>All heads</summary>
           <section aria-label="All heads">
             <grid.Component store={store} pane={panes[0]!} />
+            <GridActions store={store} />
           </section>
         </details>
         <Panes stores={stores} />
