@@ -9,6 +9,7 @@ where u = v, or by the delta rule the solution of (I + β (k kᵀ ∘ Γ) below 
 Source: Sun et al. 2023, equation 7; Yang et al. 2024 (delta rule), section 3; Yang et al. 2025, section 3.3.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,17 +39,28 @@ def chunked(steps: Steps, size: int | None = None) -> tuple[Tensor, Tensor]:
     channels = steps.log_decay is not None and steps.log_decay.shape[-1] > 1
     size = min(count, size or (CHUNK_OF_CHANNELS if channels else CHUNK))
     within = _within(steps, size)
-    state, states, written = steps.state, [], []
-    for n in range(within.value.shape[2]):
-        states.append(state)
-        value = within.value[:, :, n]
-        if within.expected is not None:
-            value = value - within.expected[:, :, n] @ state
-            written.append(value)
-        state = within.faded(state, n) + within.key[:, :, n].mT @ value
-    values = torch.stack(written, 2) if written else within.value
-    output = within.weights @ values + within.query @ torch.stack(states, 2)
+    values, states, state = _walked(within, steps.state)
+    output = within.weights @ values + within.query @ states
     return output.flatten(2, 3)[:, :, :count], state
+
+
+def _walked(within: "_Within", state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Go from chunk to chunk: return what is written, the states before each chunk, and that after the last one."""
+    # Taken apart once: a chunk indexed by itself would cost a gradient as large as all chunks.
+    count = within.value.shape[2]
+    fading: Sequence[Tensor | float] = [1.0] * count if within.fading is None else within.fading.unbind(2)
+    states, written = [], []
+    if within.expected is None:
+        for faded, added in zip(fading, (within.key.mT @ within.value).unbind(2), strict=True):
+            states.append(state)
+            state = state * faded + added
+        return within.value, torch.stack(states, 2), state
+    parts = zip(fading, within.key.unbind(2), within.value.unbind(2), within.expected.unbind(2), strict=True)
+    for faded, key, value, expected in parts:
+        states.append(state)
+        written.append(value - expected @ state)
+        state = state * faded + key.mT @ written[-1]
+    return torch.stack(written, 2), torch.stack(states, 2), state
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +82,6 @@ class _Within:
     value: Tensor
     expected: Tensor | None
     fading: Tensor | None
-
-    def faded(self, state: Tensor, chunk: int) -> Tensor:
-        """Return what is left of a state after a chunk."""
-        return state if self.fading is None else state * self.fading[:, :, chunk]
 
 
 def _within(steps: Steps, size: int) -> _Within:
