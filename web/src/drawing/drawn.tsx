@@ -1,8 +1,8 @@
 /** A canvas that fills its place, and is drawn anew when what it reads changes. */
 
-import { useSignal, useSignalEffect } from "@preact/signals";
+import { effect, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { CanvasPen } from "./canvas_pen";
 import type { Pen } from "./pen";
 import { colors_changed } from "./theme";
@@ -35,11 +35,16 @@ export function Drawn({ label, height, draw, onCanvas, children, ...rest }: Draw
   useEffect(() => onCanvas?.(canvas.current!), []);
   const latest = useRef({ draw, height });
   latest.current = { draw, height };
-  useSignalEffect(() => {
-    colors_changed.value;
-    if (width.value === 0 || !canvas.current) return;
-    latest.current.draw(new CanvasPen(canvas.current, width.value, latest.current.height(width.value)));
-  });
+  // Drawn at once: an effect of the component would wait until after the frame that is to show the change.
+  useLayoutEffect(
+    () =>
+      effect(() => {
+        colors_changed.value;
+        if (width.value === 0 || !canvas.current) return;
+        latest.current.draw(new CanvasPen(canvas.current, width.value, latest.current.height(width.value)));
+      }),
+    [],
+  );
   return (
     <div class="drawn" ref={place}>
       <canvas ref={canvas} role="img" aria-label={label} {...rest} />
