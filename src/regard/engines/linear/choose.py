@@ -83,9 +83,15 @@ def compute_linear(
     """
     steps, sizes = steps_of(query, key, value, mechanism)
     explanation = explain_linear(sizes, engine)
-    read, state = FORMS[explanation.chosen or "chunked"](steps)
+    read, state = FORMS[explanation.chosen or "chunked"](steps) if steps.causal else _both_ways(steps)
     if mechanism.normalise:
         total = read[..., -1:]
         # No key at all, or none that any feature answers to: an output of 0, as everywhere.
         read = (read[..., :-1] / total.masked_fill(total == 0, 1.0)).masked_fill(total == 0, 0.0)
     return LinearComputed(read.to(query.dtype), state, explanation)
+
+
+def _both_ways(steps: Steps) -> tuple[Tensor, Tensor]:
+    """Return outputs and state where every query reads what all keys wrote: the same in all forms."""
+    state = steps.state + steps.key.mT @ steps.value
+    return steps.query @ state, state

@@ -30,9 +30,6 @@ def chunked(steps: Steps, size: int | None = None) -> tuple[Tensor, Tensor]:
         steps: the call.
         size: how many positions make a chunk. Default: CHUNK, or CHUNK_OF_CHANNELS for gates a channel.
     """
-    if not steps.causal:
-        state = steps.state + steps.key.mT @ steps.value
-        return steps.query @ state, state
     count = steps.key.shape[2]
     if count == 0:
         return steps.value.new_zeros(steps.value.shape), steps.state

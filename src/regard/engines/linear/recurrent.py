@@ -9,9 +9,6 @@ from regard.engines.linear.steps import Steps
 def recurrent(steps: Steps) -> tuple[Tensor, Tensor]:
     """Return what queries read (B, H, N, E), and the state after the last position (B, H, F, E)."""
     state, outputs = steps.state, []
-    if not steps.causal:
-        state = state + steps.key.mT @ steps.value
-        return steps.query @ state, state
     for t in range(steps.key.shape[2]):
         key, value = steps.key[:, :, t], steps.value[:, :, t]
         if steps.log_decay is not None:
