@@ -45,6 +45,12 @@ def rename(theirs: str, *ours: str, transposed: bool = False) -> Rename:
     return Rename(theirs, ours, transposed)
 
 
+def projections(theirs: str, ours: str, names: tuple[str, str, str, str]) -> tuple[Rename, ...]:
+    """Return the renames of the projections of queries, keys, values and outputs, whose stored names are given."""
+    own = ("query", "key", "value", "output")
+    return tuple(rename(f"{theirs}.{name}", f"{ours}.{each}") for name, each in zip(names, own, strict=True))
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of pretrained models.

@@ -7,7 +7,7 @@ from torch import nn
 
 from regard.models.decoder import llama
 from regard.models.families.config import Config
-from regard.models.families.family import Family, rename
+from regard.models.families.family import Family, projections, rename
 from regard.models.families.rotary import rotary_of
 
 LAYER, BLOCK = "layers.{}", "blocks.{}"
@@ -71,10 +71,7 @@ LLAMA = Family(
     renames=(
         rename("embed_tokens", "embedding.tokens"),
         rename(f"{LAYER}.input_layernorm", f"{BLOCK}.attention_residual.norm"),
-        rename(f"{LAYER}.self_attn.q_proj", f"{BLOCK}.attention.query"),
-        rename(f"{LAYER}.self_attn.k_proj", f"{BLOCK}.attention.key"),
-        rename(f"{LAYER}.self_attn.v_proj", f"{BLOCK}.attention.value"),
-        rename(f"{LAYER}.self_attn.o_proj", f"{BLOCK}.attention.output"),
+        *projections(f"{LAYER}.self_attn", f"{BLOCK}.attention", ("q_proj", "k_proj", "v_proj", "o_proj")),
         rename(f"{LAYER}.self_attn.q_norm", f"{BLOCK}.attention.query_norm"),
         rename(f"{LAYER}.self_attn.k_norm", f"{BLOCK}.attention.key_norm"),
         rename(f"{LAYER}.post_attention_layernorm", f"{BLOCK}.feed_forward_residual.norm"),

@@ -6,8 +6,10 @@ from torch import nn
 
 from regard.layers.positions import Sinusoidal
 from regard.models.families.config import Config
-from regard.models.families.family import Family, Rename, rename
+from regard.models.families.family import Family, Rename, projections, rename
 from regard.models.transformer import transformer
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def _build(config: Config, stored: Collection[str]) -> nn.Module:
@@ -44,17 +46,12 @@ def _build(config: Config, stored: Collection[str]) -> nn.Module:
     )
 
 
-def _attention(theirs: str, ours: str) -> tuple[Rename, ...]:
-    names = (("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"), ("out_proj", "output"))
-    return tuple(rename(f"{theirs}.{short}", f"{ours}.{name}") for short, name in names)
-
-
 def _stack(stack: str) -> tuple[Rename, ...]:
     layer, block = f"{stack}.layers.{{}}", f"{stack}.blocks.{{}}"
     return (
-        *_attention(f"{layer}.self_attn", f"{block}.attention"),
+        *projections(f"{layer}.self_attn", f"{block}.attention", _PROJECTIONS),
         rename(f"{layer}.self_attn_layer_norm", f"{block}.attention_residual.norm"),
-        *_attention(f"{layer}.encoder_attn", f"{block}.source_attention"),
+        *projections(f"{layer}.encoder_attn", f"{block}.source_attention", _PROJECTIONS),
         rename(f"{layer}.encoder_attn_layer_norm", f"{block}.source_residual.norm"),
         rename(f"{layer}.fc1", f"{block}.feed_forward.into"),
         rename(f"{layer}.fc2", f"{block}.feed_forward.out"),

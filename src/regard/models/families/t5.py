@@ -5,8 +5,10 @@ from collections.abc import Collection
 from torch import nn
 
 from regard.models.families.config import Config
-from regard.models.families.family import Family, Rename, rename
+from regard.models.families.family import Family, Rename, projections, rename
 from regard.models.t5 import t5
+
+_PROJECTIONS = ("q", "k", "v", "o")
 
 
 def _build(config: Config, stored: Collection[str]) -> nn.Module:
@@ -37,11 +39,6 @@ def _build(config: Config, stored: Collection[str]) -> nn.Module:
     )
 
 
-def _attention(theirs: str, ours: str) -> tuple[Rename, ...]:
-    names = (("q", "query"), ("k", "key"), ("v", "value"), ("o", "output"))
-    return tuple(rename(f"{theirs}.{short}", f"{ours}.{name}") for short, name in names)
-
-
 def _stack(stack: str, feed_forward: int) -> tuple[Rename, ...]:
     """Return the renames of the encoder or decoder, whose feed-forward layer is the last part of a block."""
     block, ours = f"{stack}.block.{{}}.layer", f"{stack}.blocks.{{}}"
@@ -49,7 +46,7 @@ def _stack(stack: str, feed_forward: int) -> tuple[Rename, ...]:
     bias = "SelfAttention.relative_attention_bias.weight"
     return (
         rename(f"{stack}.block.0.layer.0.{bias}", f"{stack}.blocks.0.attention.position_bias.weight"),
-        *_attention(f"{block}.0.SelfAttention", f"{ours}.attention"),
+        *projections(f"{block}.0.SelfAttention", f"{ours}.attention", _PROJECTIONS),
         rename(f"{block}.0.layer_norm", f"{ours}.attention_residual.norm"),
         rename(f"{dense}.wi_0", f"{ours}.feed_forward.gate"),
         rename(f"{dense}.wi_1", f"{ours}.feed_forward.into"),
@@ -65,7 +62,9 @@ T5 = Family(
     renames=(
         rename("shared", "encoder.embedding.tokens"),
         *_stack("encoder", 1),
-        *_attention("decoder.block.{}.layer.1.EncDecAttention", "decoder.blocks.{}.source_attention"),
+        *projections(
+            "decoder.block.{}.layer.1.EncDecAttention", "decoder.blocks.{}.source_attention", _PROJECTIONS
+        ),
         rename("decoder.block.{}.layer.1.layer_norm", "decoder.blocks.{}.source_residual.norm"),
         *_stack("decoder", 2),
         rename("lm_head", "decoder.head"),
