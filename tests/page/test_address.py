@@ -4,6 +4,7 @@ import pytest
 
 import regard
 from tests.page.attending import seen_of
+from tests.page.waiting import wait_until
 
 WORDS = ["The", "animal", "was", "too", "tired"]
 # Some, so that a state is at rest in the address.
@@ -33,7 +34,7 @@ def fragment(page):
 
 
 def has_heading(page, text):
-    page.wait_for_function("text => document.querySelector('#head-a').textContent.startsWith(text)", arg=text)
+    wait_until(page, "text => document.querySelector('#head-a').textContent.startsWith(text)", arg=text)
 
 
 def test_a_page_as_it_opens_has_nothing_in_its_address(opened, path):
@@ -146,6 +147,6 @@ def test_settings_of_one_view_stand_in_the_address_too(opened, path):
     assert again.locator("#statistic-a").input_value() == name
     assert again.locator("#logarithmic-a").is_checked()
     again.evaluate("location.hash = 'view=curves&statistic=nothing&logarithmic=maybe'")
-    again.wait_for_function("() => !document.querySelector('#logarithmic-a').checked")
+    wait_until(again, "() => !document.querySelector('#logarithmic-a').checked")
     first = again.locator("#statistic-a option").first.inner_text()
     assert again.locator("#statistic-a").input_value() == first

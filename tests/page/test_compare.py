@@ -6,6 +6,7 @@ import pytest
 
 import regard
 from tests.page.attending import percent, seen_of, weights
+from tests.page.waiting import wait_until
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIRST = ["The", "un", "##break", "##able", "vase", "fell"]
@@ -54,8 +55,10 @@ def says(page):
 
 
 def is_shown(page, pane, text):
-    page.wait_for_function(
-        "([pane, text]) => document.querySelector(`#head-${pane}`).textContent.includes(text)", arg=[pane, text]
+    wait_until(
+        page,
+        "([pane, text]) => document.querySelector(`#head-${pane}`).textContent.includes(text)",
+        arg=[pane, text],
     )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import regard
+from tests.page.waiting import wait_until
 
 WORDS = ["<b>the</b>", "</script>", "cat", "עברית", "sat", "🐈‍⬛", "on"]
 LAYERS, HEADS = 3, 4
@@ -222,7 +223,7 @@ def test_a_grid_that_goes_breaks_nothing(seen, tmp_path, opened):
     page = opened(report.save(tmp_path / "a.html"))
     page.keyboard.press("c")
     page.keyboard.press("c")
-    page.wait_for_function("document.querySelectorAll('.heads-scroll').length === 1")
+    wait_until(page, "document.querySelectorAll('.heads-scroll').length === 1")
     page.evaluate("new Promise(painted => requestAnimationFrame(() => requestAnimationFrame(painted)))")
 
 

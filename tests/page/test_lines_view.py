@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import regard
+from tests.page.waiting import wait_until
 
 WORDS = ["the", "old", "dog", "slept", "near", "a", "warm", "fire"]
 HOSTILE = ["</script><b>x", "שלום", "🐕‍🦺", "\u200b", "", "a" * 300, "\u202eturned", "fire"]
@@ -50,7 +51,7 @@ def point(page, side, row):
     column.scroll_into_view_if_needed()
     box = column.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 3, box["y"] + (row + 0.5) * ROW)
-    page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
+    wait_until(page, "() => new Promise(done => requestAnimationFrame(() => done(true)))")
 
 
 def said(page):
@@ -128,7 +129,7 @@ def test_both_sides_answer(opened, saved, weights):
     assert said(page).startswith("Who attends to dog")
     assert f"{WORDS[best]} {100 * weights[0, best, 2]:.1f} %" in said(page)
     page.mouse.move(2, 2)
-    page.wait_for_function("() => !document.querySelector('#says').textContent.includes('dog')")
+    wait_until(page, "() => !document.querySelector('#says').textContent.includes('dog')")
 
 
 def test_fewer_lines_from_larger_weights(opened, saved):
@@ -137,7 +138,7 @@ def test_fewer_lines_from_larger_weights(opened, saved):
     counts = []
     for step in (0, 6, 14):
         slider.fill(str(step))
-        page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
+        wait_until(page, "() => new Promise(done => requestAnimationFrame(() => done(true)))")
         counts.append(inked(page))
     assert all(more > fewer for more, fewer in pairwise(counts))
     assert counts[-1] == 0
@@ -175,7 +176,7 @@ def test_heads_are_added_and_removed(opened, saved):
     page.select_option("#lines-add", "1")
     page.select_option("#lines-add", "2")
     assert names(heads) == ["0.0", "0.1", "0.2"]
-    page.wait_for_function("() => new Promise(done => requestAnimationFrame(() => done(true)))")
+    wait_until(page, "() => new Promise(done => requestAnimationFrame(() => done(true)))")
     assert inked(page) > alone
     page.click("[data-head='0.1'] button")
     assert names(heads) == ["0.0", "0.2"]
@@ -196,15 +197,15 @@ def test_long_texts_scroll_and_say_where_links_lead(opened, long):
     page = opened(long, "#view=lines")
     assert page.locator("#lines-a-queries").bounding_box()["height"] < 700
     page.click(".lines-go:has-text('w4000')")
-    page.wait_for_function("() => document.querySelector('#lines-a-queries').scrollTop > 80000")
+    wait_until(page, "() => document.querySelector('#lines-a-queries').scrollTop > 80000")
     assert page.locator("#lines-a-keys").evaluate("each => each.scrollTop") < 4_000
     assert re.match(r"w4000 attends to: w120 100\.0 %", said(page))
     page.locator("#lines-a-keys").evaluate("each => { each.scrollTop = 60000 }")
     page.click(".lines-go:has-text('w120')")
-    page.wait_for_function("() => document.querySelector('#lines-a-keys').scrollTop < 4000")
+    wait_until(page, "() => document.querySelector('#lines-a-keys').scrollTop < 4000")
     page.check("#lines-linked-a")
     page.locator("#lines-a-queries").evaluate("each => { each.scrollTop = 22000 }")
-    page.wait_for_function("() => Math.abs(document.querySelector('#lines-a-keys').scrollTop - 22000) < 2")
+    wait_until(page, "() => Math.abs(document.querySelector('#lines-a-keys').scrollTop - 22000) < 2")
     point(page, "queries", 3)
     assert said(page).startswith("w1003 attends to")
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.decoding import Page
 from tests.long_report import long_report
+from tests.page.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def test_it_keeps_its_limit_and_every_view_opens(opened, path):
         page.wait_for_selector(".pane[data-ready=true]")
         assert view.get_attribute("aria-selected") == "true"
     page.click("[data-at='11,3']")
-    page.wait_for_function("() => document.querySelector('#head-a').textContent.startsWith('Layer 11, head 3')")
+    wait_until(page, "() => document.querySelector('#head-a').textContent.startsWith('Layer 11, head 3')")
 
 
 def test_it_tells_the_strongest_weight_that_it_holds(opened, path, known):
@@ -41,7 +42,7 @@ def test_it_tells_the_strongest_weight_that_it_holds(opened, path, known):
     query, key, weight = (each[0] for each in known.links(head["links"]))
     address = f"#head=0.0.0.0&queries={query}-{query + 1}&keys={key}-{key + 1}"
     page = opened(path, address)
-    page.wait_for_function("() => document.querySelector('#says').textContent.includes('→')")
+    wait_until(page, "() => document.querySelector('#says').textContent.includes('→')")
     says = page.inner_text("#says")
     assert f"w{query} → w{key}" in says
     assert "about" not in says

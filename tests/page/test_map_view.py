@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from torch import nn
 
 import regard
+from tests.page.waiting import wait_until
 
 TOKENS = ["[CLS]", "The", "un", "##break", "##able", "vase", "did", "not", "fall", "apart", ".", "[SEP]"]
 WORDS = ["[CLS]", "The", "unbreakable", "vase", "did", "not", "fall", "apart", ".", "[SEP]"]
@@ -388,9 +389,10 @@ def test_all_of_a_view_is_seen_above_the_status_line(tmp_path, opened, view):
     record = seen_of(normal(1, 2, 40, 8), normal(1, 2, 40, 8, seed=1))
     path = regard.report(record, [f"word{place}" for place in range(40)]).save(tmp_path / "a.html")
     page = opened(path, f"#view={view}&queries=3-4", viewport={"width": 1400, "height": 900})
-    page.wait_for_function(
+    wait_until(
+        page,
         "() => document.querySelector('main').getBoundingClientRect().bottom"
-        " <= document.querySelector('#status').getBoundingClientRect().top"
+        " <= document.querySelector('#status').getBoundingClientRect().top",
     )
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import regard
 from regard.watch.faithfulness.curves import METRICS
 from regard.watch.faithfulness.result import Faithfulness
+from tests.page.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_curves_can_be_read_on_a_dark_page(seen, check, tmp_path, opened):
     assert len(drawn(page, "deletion", [61, 155, 233])) > 50
     assert not drawn(page, "deletion", FIRST)
     page.select_option("#theme", "light", force=True)
-    page.wait_for_function("() => !document.querySelector('[data-theme=dark]')")
+    wait_until(page, "() => !document.querySelector('[data-theme=dark]')")
     assert len(drawn(page, "deletion", FIRST)) > 50
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import regard
 from tests.page.attending import HOSTILE, seen_of, weights
+from tests.page.waiting import wait_until
 
 SVG = "{http://www.w3.org/2000/svg}"
 TOKENS = ["The", "un", "##break", "##able", "vase", "fell"]
@@ -154,7 +155,7 @@ def test_saving_is_told_beside_what_is_selected(opened, path):
     page = opened(path)
     options = page.locator("#options").bounding_box()
     saved(page, "#save-png")
-    page.wait_for_function("() => document.querySelector('#done').textContent.startsWith('Saved as A-title')")
+    wait_until(page, "() => document.querySelector('#done').textContent.startsWith('Saved as A-title')")
     told = page.locator("#done").bounding_box()
     assert page.locator("#options").bounding_box() == options
     assert told["y"] > page.locator("main").bounding_box()["y"]

@@ -7,6 +7,7 @@ import pytest
 
 import regard
 from tests.page.attending import HOSTILE, percent, seen_of, weights
+from tests.page.waiting import wait_until
 
 WORDS = ["[CLS]", "The", "animal", "was", "too", "tired", "."]
 TITLE = "</title><script>alert(1)</script> & <b>title</b> \u202e"
@@ -29,7 +30,7 @@ def heading(page):
 
 
 def settled(page, text):
-    page.wait_for_function("text => document.querySelector('#head-a').textContent.startsWith(text)", arg=text)
+    wait_until(page, "text => document.querySelector('#head-a').textContent.startsWith(text)", arg=text)
 
 
 def test_title_and_facts_are_text(opened, page_of_words):
@@ -54,7 +55,7 @@ def test_what_is_pinned_is_told_with_the_weight_of_the_record(opened, page_of_wo
     page = opened(page_of_words, PINNED)
     expected = f"animal → tired: {percent(weights(seen, 0, 1)[2, 5])}"
     assert page.inner_text("#says") == expected
-    page.wait_for_function("text => document.querySelector('#announced').textContent === text", arg=expected)
+    wait_until(page, "text => document.querySelector('#announced').textContent === text", arg=expected)
     page.click("#let-go")
     assert "Point at" in page.inner_text("#says")
     assert page.locator("#let-go").count() == 0
@@ -169,7 +170,7 @@ def test_seldom_options_stand_behind_a_button(opened, page_of_words):
     assert not page.is_visible("#theme")
     page.click("#more")
     page.select_option("#theme", "dark")
-    page.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(21, 22, 26)'")
+    wait_until(page, "getComputedStyle(document.body).backgroundColor === 'rgb(21, 22, 26)'")
 
 
 def test_hostile_words_are_words(opened, tmp_path):
@@ -207,7 +208,7 @@ def test_a_page_that_was_cut_off_says_so(browser, page_of_words, tmp_path, is_lo
     )
     page = browser.new_page()
     page.goto(path.as_uri())
-    page.wait_for_function("said => document.body.innerText.includes(said)", arg=said.format(shown))
+    wait_until(page, "said => document.body.innerText.includes(said)", arg=said.format(shown))
     page.close()
 
 
@@ -226,7 +227,7 @@ def test_a_page_that_is_damaged_says_so(browser, page_of_words, tmp_path, change
     path.write_text(change(page_of_words.read_text(encoding="utf-8")), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
-    page.wait_for_function("said => document.body.innerText.includes(said)", arg=said)
+    wait_until(page, "said => document.body.innerText.includes(said)", arg=said)
     page.close()
 
 
@@ -254,5 +255,5 @@ def test_a_browser_that_is_too_old_says_so(browser, page_of_words):
     page = browser.new_page()
     page.add_init_script("delete globalThis.DecompressionStream")
     page.goto(page_of_words.as_uri())
-    page.wait_for_function("document.body.innerText.includes('this browser is too old')")
+    wait_until(page, "document.body.innerText.includes('this browser is too old')")
     page.close()

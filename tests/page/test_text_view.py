@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 import regard
+from tests.page.waiting import wait_until
 
 WORDS = ["The", "tired", "animal", "did", "n't", "cross", "the", "street", ",", "it", "slept", "."]
 VIEW = "#view=text&scale=linear&reach=one"
@@ -109,7 +110,7 @@ def test_beside_a_pinned_word_pointing_tells_the_weight_between_the_two(page, we
     assert percents(page) == near(weights[9, 2])
     word(page, 9).click()
     page.mouse.move(0, 0)
-    page.wait_for_function("document.querySelector('[data-mark=chosen]') === null")
+    wait_until(page, "document.querySelector('[data-mark=chosen]') === null")
 
 
 def test_several_words_are_chosen_by_shift_and_by_dragging(page, weights):
