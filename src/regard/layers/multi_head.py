@@ -22,6 +22,7 @@ from regard.mechanisms.masks.rule import Full, MaskLike
 from regard.mechanisms.weighing import Softmax, softmax
 
 LinearFactory = Callable[[Tensor], LinearAttention]
+Mechanism = Attention | LinearAttention | LinearFactory
 
 
 class MultiHead(nn.Module):
@@ -73,7 +74,7 @@ class MultiHead(nn.Module):
         sink: bool = False,
         rotary: Rotary | None = None,
         position_bias: PositionBias | None = None,
-        mechanism: Attention | LinearAttention | LinearFactory = PLAIN,
+        mechanism: Mechanism = PLAIN,
         dropout: float = 0.0,
         source_width: int | None = None,
     ) -> None:

@@ -5,7 +5,7 @@ Letters: B batch, N source positions, T target positions, E width, V vocabulary.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,26 @@ from regard.layers import (
     MultiHead,
     make_caches,
 )
+from regard.layers.blocks import Order
+from regard.layers.multi_head import Mechanism
 from regard.layers.positions import Sinusoidal
 from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks import causal
+from regard.mechanisms.masks import causal as before
 from regard.models.embedding import TextEmbedding, vectors_of
 from regard.models.encoder import Encoder
 from regard.models.padding import positions_of, real_keys, text_keys
+
+
+class MakesMechanism(Protocol):
+    """What makes the attention of one layer: called once for each, so that layers share no parameters."""
+
+    def __call__(self, *, causal: bool, cross: bool) -> Mechanism:
+        """Return it, for a `MultiHead`.
+
+        Args:
+            causal: whether the layer writes a target, and so must not see what comes later.
+            cross: whether it attends to the source.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +178,8 @@ def transformer(
     bias: bool = False,
     dropout: float = 0.1,
     attention_dropout: float = 0.0,
+    order: Order = "post",
+    mechanism: MakesMechanism | None = None,
 ) -> Transformer:
     """Return a Transformer of some size, with one vocabulary for source, target and logits.
 
@@ -182,24 +198,28 @@ def transformer(
         bias: whether logits add a bias.
         dropout: probability with which a number of a branch, or an embedding's, is dropped in training.
         attention_dropout: the same for weights of attention.
+        order: whether norms stand after their branches ("post"), or before them and once more at the end ("pre").
+        mechanism: makes the attention of each layer, such as `partial(named, "entmax15", heads=4, head_width=32)`.
+            Default: softmax over scaled dot products.
     """
     act = nn.ReLU() if activation is None else activation
+    makes = _softmax if mechanism is None else mechanism
 
-    def attends(count: int, **parts: Any) -> MultiHead:
-        return MultiHead(width, count, dropout=attention_dropout, **parts)
+    def attends(count: int, *, causal: bool = False, cross: bool = False) -> MultiHead:
+        made, source = makes(causal=causal, cross=cross), width if cross else None
+        return MultiHead(width, count, mechanism=made, dropout=attention_dropout, source_width=source)
 
     def reads() -> EncoderBlock:
         norms = (nn.LayerNorm(width) for _ in range(2))
         feeds = FeedForward(width, hidden, act)
-        return EncoderBlock(attends(heads), feeds, *norms, order="post", drop=nn.Dropout(dropout))
+        return EncoderBlock(attends(heads), feeds, *norms, order=order, drop=nn.Dropout(dropout))
 
     def writes() -> DecoderBlock:
         count = heads if decoder_heads is None else decoder_heads
-        own = attends(count, mechanism=Attention(mask=causal()))
-        source = attends(count, source_width=width)
+        own, source = attends(count, causal=True), attends(count, cross=True)
         feeds = FeedForward(width, hidden if decoder_hidden is None else decoder_hidden, act)
         norms = (nn.LayerNorm(width) for _ in range(3))
-        return DecoderBlock(own, source, feeds, *norms, order="post", drop=nn.Dropout(dropout))
+        return DecoderBlock(own, source, feeds, *norms, order=order, drop=nn.Dropout(dropout))
 
     embedding = TextEmbedding(
         vectors_of(vocabulary, width, width**-0.5),
@@ -208,10 +228,16 @@ def transformer(
         dropout=dropout,
     )
     count = layers if decoder_layers is None else decoder_layers
+    last, other = (nn.LayerNorm(width) if order == "pre" else None for _ in range(2))
     return Transformer(
-        Encoder(embedding, (reads() for _ in range(layers))),
-        TargetDecoder(embedding, (writes() for _ in range(count)), bias=bias),
+        Encoder(embedding, (reads() for _ in range(layers)), norm=last),
+        TargetDecoder(embedding, (writes() for _ in range(count)), norm=other, bias=bias),
     )
+
+
+def _softmax(*, causal: bool, cross: bool) -> Attention:
+    """Return the paper's own attention."""
+    return Attention(mask=before() if causal else None)
 
 
 def transformer_base(vocabulary: int = 37000) -> Transformer:
