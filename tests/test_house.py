@@ -21,7 +21,18 @@ ALLOWED = {
     "attend": {"engines", "mechanisms", "shapes", "errors"},
     "watch": {"attend", "engines", "mechanisms", "shapes", "errors"},
     "reports": {"watch", "engines", "errors"},
-    "cli": {"reports", "watch", "engines", "errors"},
+    "tasks": {
+        "models",
+        "layers",
+        "reports",
+        "watch",
+        "attend",
+        "engines",
+        "mechanisms",
+        "shapes",
+        "errors",
+    },
+    "cli": {"tasks", "reports", "watch", "engines", "errors"},
     "drop_ins": {"attend", "engines", "mechanisms", "shapes", "errors"},
     "layers": {"attend", "engines", "mechanisms", "shapes", "errors"},
     "models": {"layers", "attend", "engines", "mechanisms", "shapes", "errors"},
@@ -30,7 +41,17 @@ ALLOWED = {
 }
 # Engines do not know one another; what they share is common ground.
 ENGINES = {"reference", "rows", "fused", "flex", "tiled"}
-HEAVY = ("transformers", "matplotlib", "tokenizers", "safetensors")
+HEAVY = (
+    "transformers",
+    "matplotlib",
+    "tokenizers",
+    "safetensors",
+    "lightning",
+    "datasets",
+    "sacrebleu",
+    "babel",
+    "yaml",
+)
 
 
 def imports(path: Path) -> set[str]:

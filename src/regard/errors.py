@@ -75,3 +75,7 @@ class ModelError(RegardError, ValueError):
 
 class GenerationError(RegardError, ValueError):
     """A generation was asked for in a way that has no meaning, or the model's logits choose no token."""
+
+
+class TaskError(RegardError, ValueError):
+    """A task cannot be found, trained, resumed or asked as the user wants it: settings, data, run folders."""
