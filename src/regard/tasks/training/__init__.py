@@ -1,0 +1,1 @@
+"""Training: from rows to the best weights, resumed to the bit wherever it was stopped."""
