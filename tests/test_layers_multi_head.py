@@ -150,8 +150,11 @@ def test_nothing_and_one_token(items, length):
     assert made(inputs(items, length, E), mask=causal()).shape == (items, length, E)
 
 
-def test_dropout_is_for_training_alone():
-    made, x = random(MultiHead(E, 4, dropout=0.5)), inputs(B, N, E)
+@pytest.mark.parametrize(
+    "parts", [{"dropout": 0.5}, {"mechanism": Attention(dropout=0.5)}], ids=["layer", "mechanism"]
+)
+def test_dropout_is_for_training_alone(parts):
+    made, x = random(MultiHead(E, 4, **parts)), inputs(B, N, E)
     still = made(x)
     torch.testing.assert_close(still, by_formula(made, x), **EXACT)
     made.train()
@@ -258,7 +261,7 @@ REFUSED = {
     "heads that do not divide": (lambda: MultiHead(10, 4), "heads divide"),
     "key heads that do not divide": (lambda: MultiHead(12, 4, key_heads=3), "multiple of key_heads"),
     "no heads": (lambda: MultiHead(12, 0), "multiple of key_heads"),
-    "dropout of the mechanism": (lambda: MultiHead(12, 4, mechanism=Attention(dropout=0.1)), "eval"),
+    "dropout twice": (lambda: MultiHead(12, 4, mechanism=Attention(dropout=0.1), dropout=0.1), "expected one"),
     "rotary to a source": (lambda: MultiHead(12, 3, rotary=Rotary(4), source_width=9), "without rotary"),
     "linear to a source": (lambda: MultiHead(12, 3, mechanism=regard.linear(), source_width=9), "linear"),
     "two sinks": (lambda: MultiHead(12, 3, mechanism=Attention(weigh=regard.softmax(0.0)), sink=True), "softmax"),

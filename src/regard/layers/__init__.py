@@ -15,6 +15,7 @@ from regard.layers.compression import Compression
 from regard.layers.drop_path import DropPath
 from regard.layers.feed_forward import FeedForward, GatedFeedForward
 from regard.layers.multi_head import MultiHead
+from regard.layers.named import named
 from regard.layers.native_sparse import NativeSparse
 from regard.layers.positions import (
     AlibiBias,
@@ -68,4 +69,5 @@ __all__ = [
     "grid_positions",
     "make_caches",
     "mixture_of_blocks",
+    "named",
 ]

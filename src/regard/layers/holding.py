@@ -1,8 +1,9 @@
-"""A mechanism inside a module: its parameters are the module's."""
+"""A mechanism inside a module: its parameters are the module's, and its dropout is for training alone."""
+
+from dataclasses import replace
 
 from torch import Tensor, nn
 
-from regard.errors import LayerError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.linear import LinearAttention
 from regard.mechanisms.walk import tensors_in, with_tensors
@@ -11,20 +12,14 @@ from regard.mechanisms.walk import tensors_in, with_tensors
 class Held(nn.Module):
     """Holds a mechanism; called, it returns it with the parameters and buffers that the module has now.
 
-    Args:
-        mechanism: the mechanism, without dropout.
+    In evaluation what it returns has no dropout.
 
-    Raises:
-        LayerError: it has dropout of its own, which `eval()` could not turn off.
+    Args:
+        mechanism: the mechanism.
     """
 
     def __init__(self, mechanism: Attention | LinearAttention) -> None:
         super().__init__()
-        if isinstance(mechanism, Attention) and mechanism.dropout:
-            raise LayerError(
-                "mechanism: expected one without dropout, since eval() could not turn it off; got"
-                f" {mechanism.dropout:g}. Hand dropout to the layer"
-            )
         self.mechanism = mechanism
         self._given: dict[str, Tensor] = {}
         for tensor in {id(tensor): tensor for tensor in tensors_in(mechanism)}.values():
@@ -37,10 +32,13 @@ class Held(nn.Module):
 
     def forward(self, x: Tensor) -> Attention | LinearAttention:
         """Return the mechanism, whatever the input; what a function has captured stays as it was given."""
+        mechanism = self.mechanism
+        if isinstance(mechanism, Attention) and mechanism.dropout and not self.training:
+            mechanism = replace(mechanism, dropout=0.0)
         if not self._given:
-            return self.mechanism
+            return mechanism
         now = {id(given): getattr(self, name) for name, given in self._given.items()}
-        return with_tensors(self.mechanism, lambda tensor: now.get(id(tensor), tensor))
+        return with_tensors(mechanism, lambda tensor: now.get(id(tensor), tensor))
 
     def extra_repr(self) -> str:
         """Return the mechanism, for people."""

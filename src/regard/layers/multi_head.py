@@ -47,7 +47,7 @@ class MultiHead(nn.Module):
             last key.
         mechanism: the attention in the heads; or what makes a linear attention, with its gates, of the input
             (B, N, E). Default: softmax over scaled dot products.
-        dropout: probability with which a weight is dropped in training.
+        dropout: probability with which a weight is dropped in training, if the mechanism does not say it.
         source_width: width of a source; given, the layer attends to a source in place of its own input.
 
     Raises:
@@ -238,6 +238,8 @@ class MultiHead(nn.Module):
             raise LayerError("source_width: expected a layer without rotary and linear attention; got both in one")
         if self.is_linear and (self.sink is not None or self.position_bias is not None or self.dropout):
             raise LayerError("mechanism: linear attention has no scores; leave out sink, position_bias and dropout")
+        if isinstance(mechanism, Attention) and mechanism.dropout and self.dropout:
+            raise LayerError("dropout: expected one; got that of the layer and that of its mechanism")
         weigh = mechanism.weigh if isinstance(mechanism, Attention) else None
         if self.sink is not None and not (isinstance(weigh, Softmax) and weigh.sink is None):
             raise LayerError("sink: expected a mechanism with weigh=softmax(); leave out sink, or weigh")

@@ -1,0 +1,1 @@
+"""Attention by words: reading them, and making what each of them means."""
