@@ -1,11 +1,14 @@
 """The loss of a vocabulary's logits is the sum of cross entropies, with its gradients, in any number of blocks."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from regard.errors import ModelError, ShapeError
+from regard.models import Recurrent, Transformer, input_feeding, searching, t5, transformer
 from regard.models import loss as module
 from regard.models.loss import vocabulary_loss
 
@@ -29,7 +32,7 @@ def _given(rows: int = 7, dtype: torch.dtype = torch.float64) -> tuple[Tensor, T
 def _independent(
     vectors: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, smoothing: float, ignore: int = -100
 ) -> Tensor:
-    logits = F.linear(vectors, weight, bias)
+    logits = F.linear(vectors, weight, bias).flatten(0, -2)
     return F.cross_entropy(logits, target, label_smoothing=smoothing, ignore_index=ignore, reduction="sum")
 
 
@@ -128,3 +131,27 @@ def test_what_does_not_fit_is_refused() -> None:
         vocabulary_loss(vectors, weight, torch.tensor([0, 1, 2, 3, 4, 5, 11]), bias)
     with pytest.raises(ModelError, match=r"label_smoothing: expected a number from 0 to 1; got 1\.5"):
         vocabulary_loss(vectors, weight, torch.arange(7), bias, 1.5)
+
+
+MODELS: dict[str, Callable[[], Transformer | Recurrent]] = {
+    "transformer": lambda: transformer(vocabulary=9, width=8, layers=1, heads=2, hidden=8, bias=True, dropout=0.0),
+    "t5": lambda: t5(vocabulary=9, width=8, head_width=4, layers=1, heads=2, hidden=8, dropout=0.0),
+    "searching": lambda: searching(9, 9, width=4, hidden=6, alignment=5, readout=3),
+    "input_feeding": lambda: input_feeding(9, 9, width=4, layers=2),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_hand_out_what_their_logits_are_made_of(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    source, target = torch.randint(9, (2, 4)), torch.randint(9, (2, 3))
+    real = torch.tensor([[True] * 4, [True] * 2 + [False] * 2])
+    vectors, (weight, bias) = model.vectors(source, target, real=real), model.projection
+    logits = model(source, target, real=real)
+    torch.testing.assert_close(F.linear(vectors, weight, bias), logits)
+    losses = (
+        vocabulary_loss(vectors, weight, target, bias),
+        _independent(vectors, weight, target.flatten(), bias, 0.0),
+    )
+    torch.testing.assert_close(*losses)

@@ -90,6 +90,19 @@ class TargetDecoder(nn.Module):
         self, tokens: Tensor, memory: Memory, cache: Caches | None = None, padding: Tensor | None = None
     ) -> Tensor:
         """Return logits (B, T, V); see `Transformer.decode`."""
+        return F.linear(self.vectors(tokens, memory, cache, padding), *self.projection)
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (V, E) and the bias (V,) that make logits of vectors."""
+        return (
+            (self.embedding.tokens.weight, self.bias) if self.head is None else (self.head.weight, self.head.bias)
+        )
+
+    def vectors(
+        self, tokens: Tensor, memory: Memory, cache: Caches | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return what logits are made of, (B, T, E); see `Transformer.decode`."""
         before = 0 if cache is None else cache.length
         positions = positions_of(tokens, before, padding)
         x = self.embedding(tokens, positions)  # (B, T, E)
@@ -106,8 +119,8 @@ class TargetDecoder(nn.Module):
                 cache=own,
                 source_cache=source,
             )
-        x = self.norm(x) * self.scale
-        return F.linear(x, self.embedding.tokens.weight, self.bias) if self.head is None else self.head(x)
+        scaled: Tensor = self.norm(x) * self.scale
+        return scaled
 
 
 class Transformer(nn.Module):
@@ -137,6 +150,17 @@ class Transformer(nn.Module):
             padding: as for `decode`.
         """
         return self.decode(target, self.encode(source, real=real), padding=padding)
+
+    def vectors(
+        self, source: Tensor, target: Tensor, *, real: Tensor | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return what logits are made of, (B, T, E), for `vocabulary_loss`; arguments as those of a call."""
+        return self.decoder.vectors(target, self.encode(source, real=real), padding=padding)
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (V, E) and the bias (V,) that make logits of vectors."""
+        return self.decoder.projection
 
     def encode(self, tokens: Tensor, *, real: Tensor | None = None) -> Memory:
         """Return what `decode` reads of a source (B, N), `real` as in a call."""

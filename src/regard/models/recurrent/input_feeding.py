@@ -41,7 +41,7 @@ class InputFeedingDecoder(nn.Module):
     def step(
         self, embedded: Tensor, state: tuple[Tensor, ...], source: Annotations
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return logits (B, V) and the next state."""
+        """Return what logits are made of (B, S), and the next state."""
         hidden, cells, fed = state
         x = torch.cat([embedded, fed], -1)
         after = []
@@ -50,4 +50,8 @@ class InputFeedingDecoder(nn.Module):
             after.append((x, kept))
         found = torch.tanh(self.combine(torch.cat([self.alignment(x, source), x], -1)))  # (B, S)
         states, kept_cells = (torch.stack(parts, 1) for parts in zip(*after, strict=True))
-        return self.head(found), (states, kept_cells, found)
+        return found, (states, kept_cells, found)
+
+    def finish(self, found: Tensor) -> Tensor:
+        """Return what logits are made of (B, T, S), which is what all steps found."""
+        return found

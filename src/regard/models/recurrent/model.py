@@ -68,15 +68,28 @@ class Recurrent(nn.Module):
             memory: what `encode` gave.
             cache: what `caches` gave; holds the state afterwards.
         """
+        logits: Tensor = self.decoder.head(self._vectors(tokens, memory, cache))
+        return logits
+
+    def vectors(self, source: Tensor, target: Tensor, *, real: Tensor | None = None) -> Tensor:
+        """Return what logits are made of, (B, T, E), for `vocabulary_loss`; arguments as those of a call."""
+        return self._vectors(target, self.encode(source, real=real), None)
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (V, E) and the bias (V,) that make logits of vectors."""
+        return self.decoder.head.weight, self.decoder.head.bias
+
+    def _vectors(self, tokens: Tensor, memory: Annotations, cache: list[RecurrentCache] | None) -> Tensor:
         check_tokens(tokens, self.decoder.embedding.num_embeddings)
         held = RecurrentCache() if cache is None else cache[0]
         state = self.decoder.start(memory) if held.state is None else held.state
         steps = []
         for embedded in self.decoder.embedding(tokens).unbind(1):
-            logits, state = self.decoder.step(embedded, state, memory)
-            steps.append(logits)
+            found, state = self.decoder.step(embedded, state, memory)
+            steps.append(found)
         held.state, held.length = state, held.length + tokens.shape[1]
-        return torch.stack(steps, 1)
+        return self.decoder.finish(torch.stack(steps, 1))
 
     def caches(self) -> list[RecurrentCache]:
         """Return an empty cache, for decoding step by step."""

@@ -48,9 +48,13 @@ class SearchingDecoder(nn.Module):
     def step(
         self, embedded: Tensor, state: tuple[Tensor, ...], source: Annotations
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return logits (B, V) and the next state."""
+        """Return what `finish` makes vectors of, (B, S + width + A), and the next state."""
         (before,) = state
         context = self.alignment(before, source)  # (B, A)
         after = self.cell(torch.cat([embedded, context], -1), before)
-        pairs = self.readout(torch.cat([before, embedded, context], -1)).unflatten(-1, (-1, 2))
-        return self.head(pairs.amax(-1)), (after,)
+        return torch.cat([before, embedded, context], -1), (after,)
+
+    def finish(self, found: Tensor) -> Tensor:
+        """Return what logits are made of (B, T, readout), for what all steps found."""
+        pairs: Tensor = self.readout(found).unflatten(-1, (-1, 2))
+        return pairs.amax(-1)
