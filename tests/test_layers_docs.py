@@ -16,7 +16,9 @@ PAGE = (Path(regard.__file__).parents[2] / "docs/layers.md").read_text(encoding=
 CODE, SAID = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "text"))
 
 
-@pytest.mark.parametrize(("code", "said"), list(zip(CODE, SAID, strict=True)), ids=["layers", "chosen-blocks"])
+@pytest.mark.parametrize(
+    ("code", "said"), list(zip(CODE, SAID, strict=True)), ids=["layers", "words", "chosen-blocks"]
+)
 def test_the_code_prints_what_it_says(code, said):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

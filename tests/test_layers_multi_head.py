@@ -263,7 +263,7 @@ REFUSED = {
     "no heads": (lambda: MultiHead(12, 0), "multiple of key_heads"),
     "dropout twice": (lambda: MultiHead(12, 4, mechanism=Attention(dropout=0.1), dropout=0.1), "expected one"),
     "rotary to a source": (lambda: MultiHead(12, 3, rotary=Rotary(4), source_width=9), "without rotary"),
-    "linear to a source": (lambda: MultiHead(12, 3, mechanism=regard.linear(), source_width=9), "linear"),
+    "linear to a source": (lambda: MultiHead(12, 3, mechanism=regard.linear(), source_width=9), "causal=False"),
     "two sinks": (lambda: MultiHead(12, 3, mechanism=Attention(weigh=regard.softmax(0.0)), sink=True), "softmax"),
     "a sink without softmax": (
         lambda: MultiHead(12, 3, mechanism=Attention(weigh=regard.sparsemax()), sink=True),

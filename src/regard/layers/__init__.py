@@ -9,7 +9,7 @@ from regard.layers.caches.pool import BlockPool
 from regard.layers.caches.preallocated import PreallocatedCache
 from regard.layers.caches.sliding import SlidingCache
 from regard.layers.caches.source import SourceCache
-from regard.layers.caches.state import StateCache
+from regard.layers.caches.state import SourceStateCache, StateCache
 from regard.layers.chosen_blocks import mixture_of_blocks
 from regard.layers.compression import Compression
 from regard.layers.drop_path import DropPath
@@ -64,6 +64,7 @@ __all__ = [
     "Sinusoidal2d",
     "SlidingCache",
     "SourceCache",
+    "SourceStateCache",
     "StateCache",
     "YarnScaling",
     "grid_positions",

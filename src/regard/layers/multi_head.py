@@ -11,15 +11,17 @@ from regard.attend import PLAIN, attend
 from regard.errors import LayerError, ShapeError
 from regard.layers.caches.contract import Cache, Kept
 from regard.layers.caches.source import SourceCache
-from regard.layers.caches.state import StateCache
+from regard.layers.caches.state import SourceStateCache, StateCache
 from regard.layers.holding import Held
 from regard.layers.places import Places
 from regard.layers.reading import PositionBias, Reading, Rotary, read, turned
+from regard.layers.real_keys import real_keys
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.linear import LinearAttention
-from regard.mechanisms.masks import as_mask, causal
-from regard.mechanisms.masks.rule import Full, MaskLike
+from regard.mechanisms.masks import as_mask
+from regard.mechanisms.masks.rule import MaskLike
 from regard.mechanisms.weighing import Softmax, softmax
+from regard.shapes import Sizes
 
 LinearFactory = Callable[[Tensor], LinearAttention]
 Mechanism = Attention | LinearAttention | LinearFactory
@@ -131,7 +133,12 @@ class MultiHead(nn.Module):
         self._check_inputs(x, source)
         mechanism = self.mechanism(x)
         if isinstance(mechanism, LinearAttention):
-            heads = self._linear(x, mechanism, mask, positions, cache)
+            _check_linear(mechanism, cache, is_source=source is not None)
+            heads = (
+                self._linear(x, mechanism, mask, positions, cache)
+                if source is None
+                else self._linear_source(x, source, mechanism, mask, cache)
+            )
         elif source is None:
             heads = self._own(x, mechanism, mask, positions, cache)
         else:
@@ -145,7 +152,7 @@ class MultiHead(nn.Module):
     def new_cache(self, kind: Callable[[], Cache]) -> Cache:
         """Return an empty cache for this layer: of this kind, unless it attends to a source or has a state."""
         if self.is_cross_attention:
-            return SourceCache()
+            return SourceStateCache() if self.is_linear else SourceCache()
         return StateCache() if self.is_linear else kind()
 
     def extra_repr(self) -> str:
@@ -191,17 +198,38 @@ class MultiHead(nn.Module):
         cache: Cache | None,
     ) -> Tensor:
         """Return what heads give (B, H, N, Dv) in linear attention of a sequence to itself."""
-        _check_linear(mechanism, mask, cache)
         first = 0 if cache is None else cache.length
+        mechanism = self._hiding(mechanism, mask, x, first)
         query, key = turned(self._queries(x), self._keys(x), self.rotary, first, positions)
         value = self._values(x)
         if isinstance(cache, StateCache) and cache.state is not None:
             mechanism = mechanism.after(cache.state)
-        group = self.heads // self.key_heads
-        attended = attend(query, _repeated(key, group), _repeated(value, group), mechanism)
+        attended = attend(query, key, value, mechanism)
         if isinstance(cache, StateCache):
             cache.write(attended.state, x.shape[1])
         return attended.output
+
+    def _linear_source(
+        self, x: Tensor, source: Tensor, mechanism: LinearAttention, mask: MaskLike | None, cache: Cache | None
+    ) -> Tensor:
+        """Return what heads give (B, H, Nq, Dv) in linear attention to a source, which is read once for a cache."""
+        if isinstance(cache, StateCache) and cache.state is not None:
+            mechanism, source = mechanism.after(cache.state), source[:, :0]
+        else:
+            mechanism = self._hiding(mechanism, mask, source, 0)
+        attended = attend(self._queries(x), self._keys(source), self._values(source), mechanism)
+        if isinstance(cache, StateCache):
+            cache.write(attended.state, 0)
+        return attended.output
+
+    def _hiding(self, mechanism: LinearAttention, mask: MaskLike | None, x: Tensor, first: int) -> LinearAttention:
+        """Return a linear attention with the keys that a mask leaves, of keys (B, N, ...) that follow the first."""
+        if mask is None:
+            return mechanism
+        keys = first + x.shape[1]
+        sizes = Sizes(len(x), self.heads, self.key_heads, keys, keys, 1, 1)
+        real = real_keys(as_mask(mask), mechanism, sizes, x.device)
+        return mechanism if real is None else mechanism.among(real[..., first:])
 
     def _queries(self, x: Tensor) -> Tensor:
         """Return (B, H, N, D)."""
@@ -234,8 +262,10 @@ class MultiHead(nn.Module):
                 "mechanism: expected an Attention, a LinearAttention or a function that makes one of the input;"
                 f" got {type(mechanism).__name__}"
             )
-        if self.is_cross_attention and (self.rotary is not None or self.is_linear):
-            raise LayerError("source_width: expected a layer without rotary and linear attention; got both in one")
+        if self.is_cross_attention and self.rotary is not None:
+            raise LayerError("source_width: expected a layer without rotary; got both in one")
+        if self.is_cross_attention and isinstance(mechanism, LinearAttention):
+            _check_linear(mechanism, None, is_source=True)
         if self.is_linear and (self.sink is not None or self.position_bias is not None or self.dropout):
             raise LayerError("mechanism: linear attention has no scores; leave out sink, position_bias and dropout")
         if isinstance(mechanism, Attention) and mechanism.dropout and self.dropout:
@@ -254,12 +284,11 @@ def _head_width(width: int, heads: int, key_heads: int, head_width: int | None) 
     return width // heads if head_width is None else head_width
 
 
-def _check_linear(mechanism: LinearAttention, mask: MaskLike | None, cache: Cache | None) -> None:
-    """Raise LayerError where linear attention is given what only scores have."""
-    known = Full() if not mechanism.causal else causal()
-    if mask is not None and as_mask(mask) != known:
-        raise LayerError(f"mask: {mechanism} sees {known} and takes no other mask; cut padding away before")
-    if cache is not None and not (isinstance(cache, StateCache) and mechanism.causal):
+def _check_linear(mechanism: LinearAttention, cache: Cache | None, *, is_source: bool) -> None:
+    """Raise LayerError where linear attention has an order that a source has not, or a cache of keys."""
+    if is_source and mechanism.causal:
+        raise LayerError(f"mechanism: expected causal=False in attention to a source; got {mechanism}")
+    if cache is not None and not (isinstance(cache, StateCache) and (is_source or mechanism.causal)):
         raise LayerError(
             f"cache: expected a StateCache for a causal linear attention; got {type(cache).__name__} for"
             f" {mechanism}. make_caches(model) makes what each layer needs"
@@ -269,8 +298,3 @@ def _check_linear(mechanism: LinearAttention, mask: MaskLike | None, cache: Cach
 def _heads(x: Tensor, heads: int) -> Tensor:
     """Return (B, heads, N, D) of (B, N, heads D)."""
     return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
-
-
-def _repeated(x: Tensor, group: int) -> Tensor:
-    """Return each head as often as query heads read it."""
-    return x if group == 1 else x.repeat_interleave(group, 1)

@@ -86,7 +86,7 @@ class Places:
             return PlacedMask(mask, self)
         if isinstance(mask, Band):
             return replace(mask, align="last")
-        return mask if _asks_keys_alone(mask) else PlacedMask(mask, self)
+        return mask if asks_keys_alone(mask) else PlacedMask(mask, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def each_part(mask: Mask, change: Callable[[Mask], Mask]) -> Mask:
     return ~each_part(mask.inner, change) if isinstance(mask, Not) else change(mask)
 
 
-def _asks_keys_alone(mask: Mask) -> bool:
+def asks_keys_alone(mask: Mask) -> bool:
     """Whether all queries get the same answer, wherever they stand."""
     return isinstance(mask, Padding) or (isinstance(mask, TensorMask) and (1, *mask.tensor.shape)[-2:-1] == (1,))
 

@@ -35,6 +35,8 @@ class LinearAttention:
         causal: whether queries see only keys up to their own; else all of them, which needs a plain state.
         scale: factor on queries; None: 1 with features, else 1 / sqrt(D).
         state: what earlier positions left, the `state` of what `attend` returned for them.
+        real: which keys there are, booleans that broadcast to (B, H, Nk); the others write nothing and let nothing
+            fade, as if they were cut away. None: all.
     """
 
     kind: str
@@ -45,11 +47,15 @@ class LinearAttention:
     causal: bool = True
     scale: float | None = None
     state: Tensor | None = None
+    real: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name, tensor in (("log_decay", self.log_decay), ("beta", self.beta), ("state", self.state)):
+        given = ("log_decay", self.log_decay), ("beta", self.beta), ("state", self.state), ("real", self.real)
+        for name, tensor in given:
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise MechanismError(f"{self.kind}: expected {name} as a tensor; got {tensor!r}")
+        if self.real is not None and self.real.dtype != torch.bool:
+            raise MechanismError(f"{self.kind}: expected real as booleans; got {self.real.dtype}")
         if self.features is not None and not callable(self.features):
             raise MechanismError(f"{self.kind}: expected features as a function of a tensor; got {self.features!r}")
         if not self.causal and not (self.log_decay is None and self.beta is None):
@@ -61,12 +67,17 @@ class LinearAttention:
         """Return the same mechanism with positions before the first, of which only this state is left."""
         return replace(self, state=state)
 
+    def among(self, real: Tensor) -> "LinearAttention":
+        """Return the same mechanism where only some keys are there: booleans that broadcast to (B, H, Nk)."""
+        return replace(self, real=real)
+
     def check(self, sizes: Sizes) -> None:
-        """Raise ShapeError where gates or strengths do not fit a call of these sizes."""
+        """Raise ShapeError where gates, strengths or real do not fit a call of these sizes."""
         steps = (sizes.batch, sizes.heads, sizes.keys)
         for name, tensor, wanted in (
             ("log_decay", self.log_decay, (steps, (*steps, sizes.width))),
             ("beta", self.beta, (steps,)),
+            ("real", self.real, (steps,)),
         ):
             if tensor is not None and not any(broadcasts(tensor.shape, shape) for shape in wanted):
                 heads = tensor.shape[1] if tensor.ndim >= 3 else 1

@@ -58,6 +58,11 @@ def steps_of(query: Tensor, key: Tensor, value: Tensor, mechanism: LinearAttenti
     if mechanism.normalise:
         value = torch.cat([value, value.new_ones((*value.shape[:-1], 1))], -1)
     steps = (sizes.batch, sizes.heads, sizes.keys)
+    log_decay = _full(mechanism.log_decay, steps, dtype)
+    if mechanism.real is not None:
+        missing = ~mechanism.real.to(key.device).expand(steps).unsqueeze(-1)
+        key, value = (each.masked_fill(missing, 0.0) for each in (key, value))
+        log_decay = None if log_decay is None else log_decay.masked_fill(missing, 0.0)
     wanted = (*steps[:2], key.shape[-1], value.shape[-1])
     state = mechanism.state
     if state is not None and (state.shape[-2:] != wanted[2:] or state.numel() != math.prod(wanted)):
@@ -66,7 +71,7 @@ def steps_of(query: Tensor, key: Tensor, value: Tensor, mechanism: LinearAttenti
         query * scale if scale != 1.0 else query,
         key,
         value,
-        _full(mechanism.log_decay, steps, dtype),
+        log_decay,
         _full(mechanism.beta, steps, dtype),
         key.new_zeros(wanted) if state is None else state.to(dtype).reshape(wanted),
         mechanism.causal,

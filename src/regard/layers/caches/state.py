@@ -1,4 +1,4 @@
-"""The cache of linear attention: a state of fixed size, however many positions it has seen."""
+"""Caches of linear attention: a state of fixed size, however many positions it has seen."""
 
 from torch import Tensor
 
@@ -44,3 +44,14 @@ class StateCache:
             raise CacheError(f"crop: expected 0 or {self.length}, as a state forgets all or nothing; got {length}")
         if length == 0:
             self.state, self.length = None, 0
+
+
+class SourceStateCache(StateCache):
+    """Keeps the state that a source left; targets come and go without it."""
+
+    def write(self, state: Tensor | None, positions: int) -> None:
+        """Keep the state of a source."""
+        self.state = state
+
+    def crop(self, length: int) -> None:
+        """Do nothing: positions of the target are none of the source."""
