@@ -13,15 +13,28 @@ import torch
 
 def medians(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Return the median seconds of each candidate over rounds in which all take turns, after one warm-up."""
-    for run in candidates.values():
+    _round(candidates)
+    measured = [_round(candidates) for _ in range(rounds)]
+    return {name: median(each[name] for each in measured) for name in candidates}
+
+
+def turns(candidates: Mapping[str, Callable[[], object]], seconds: float) -> list[dict[str, float]]:
+    """Return the seconds of each candidate in rounds in which all take turns, at least one, after one warm-up."""
+    _round(candidates)
+    measured, stop = [_round(candidates)], time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        measured.append(_round(candidates))
+    return measured
+
+
+def _round(candidates: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the seconds of each candidate when it runs once."""
+    times = {}
+    for name, run in candidates.items():
+        start = time.perf_counter()
         run()
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return {name: median(values) for name, values in times.items()}
+        times[name] = time.perf_counter() - start
+    return times
 
 
 def peak_megabytes(module: str, *arguments: str) -> float:
