@@ -10,11 +10,10 @@ from torch.nn import functional as F
 _VALUES = 1 << 16
 
 
-class Dropout(nn.Module):
-    """`nn.Dropout`, of which a number is kept by sixteen random bits on the CPU.
+class Dropout(nn.Dropout):
+    """`nn.Dropout`, of which on the CPU sixteen random bits settle whether a number is kept.
 
-    There the probability is rounded to a multiple of 1 / 65,536; elsewhere, and compiled, this is `nn.Dropout` itself.
-    What torch draws comes from its global generator, so `torch.manual_seed` settles it.
+    There the probability is rounded to a multiple of 1 / 65,536. Elsewhere, and compiled, it is torch's own.
 
     Args:
         p: probability with which a number is dropped in training; the others are multiplied by 1 / (1 - p).
@@ -23,8 +22,7 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        super().__init__()
-        self.p = nn.Dropout(p).p  # which is checked there
+        super().__init__(p)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return as many numbers as came."""
@@ -35,10 +33,6 @@ class Dropout(nn.Module):
         kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _VALUES // 2
         result: Tensor = _Drop.apply(x, kept, _VALUES / max(1, _VALUES - dropped))  # type: ignore[no-untyped-call]
         return result
-
-    def extra_repr(self) -> str:
-        """Return the probability, for people."""
-        return f"p={self.p}"
 
 
 class _Drop(torch.autograd.Function):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import ModelError
+from regard.layers.dropout import Dropout
 
 
 class TextEmbedding(nn.Module):
@@ -34,7 +35,7 @@ class TextEmbedding(nn.Module):
         self.segments = vectors_of(segments, tokens.embedding_dim) if segments else None
         self.scale = scale
         self.norm = nn.Identity() if norm is None else norm
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
         """Return vectors (B, N, E).

@@ -22,6 +22,7 @@ from regard.layers import (
     make_caches,
 )
 from regard.layers.blocks import Order
+from regard.layers.dropout import Dropout
 from regard.layers.multi_head import Mechanism
 from regard.layers.positions import Sinusoidal
 from regard.mechanisms.attention import Attention
@@ -236,14 +237,14 @@ def transformer(
     def reads() -> EncoderBlock:
         norms = (nn.LayerNorm(width) for _ in range(2))
         feeds = FeedForward(width, hidden, act)
-        return EncoderBlock(attends(heads), feeds, *norms, order=order, drop=nn.Dropout(dropout))
+        return EncoderBlock(attends(heads), feeds, *norms, order=order, drop=Dropout(dropout))
 
     def writes() -> DecoderBlock:
         count = heads if decoder_heads is None else decoder_heads
         own, source = attends(count, causal=True), attends(count, cross=True)
         feeds = FeedForward(width, hidden if decoder_hidden is None else decoder_hidden, act)
         norms = (nn.LayerNorm(width) for _ in range(3))
-        return DecoderBlock(own, source, feeds, *norms, order=order, drop=nn.Dropout(dropout))
+        return DecoderBlock(own, source, feeds, *norms, order=order, drop=Dropout(dropout))
 
     embedding = TextEmbedding(
         vectors_of(vocabulary, width, width**-0.5),
