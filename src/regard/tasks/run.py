@@ -1,0 +1,144 @@
+"""A run: what was learned, asked, scored and looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from regard.errors import TaskError
+from regard.tasks.choose import find_task, task_names
+from regard.tasks.contract import Answer, Parts, Row, Scores, Task
+from regard.tasks.data.batches import ordered
+from regard.tasks.settings import Settings
+from regard.tasks.training.folder import RunFolder
+from regard.tasks.training.weights import put_weights, read_weights
+
+if TYPE_CHECKING:
+    from regard.reports.report import Report
+
+# How many lines are read before they are answered together.
+WINDOW = 512
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with what belongs to it.
+
+    Attributes:
+        task: what was learned.
+        settings: of the run.
+        parts: what the task fitted.
+        model: in eval mode, with the best weights.
+        folder: where it was trained.
+    """
+
+    task: Task[Any, Any]
+    settings: Settings[Any]
+    parts: Parts
+    model: nn.Module
+    folder: RunFolder
+
+    def predict(self, lines: Iterable[str], window: int = WINDOW) -> Iterator[Answer]:
+        """Yield the answer to each line, in order; an empty line gets an empty answer.
+
+        Args:
+            lines: read as the answers are taken, never all at once.
+            window: how many lines are read, sorted by length and answered together.
+
+        Raises:
+            TaskError: the window is of no line.
+        """
+        if window < 1:
+            raise TaskError(f"window: expected at least 1 line; got {window}")
+        lines = iter(lines)
+        while some := list(islice(lines, window)):
+            asked = [self.task.asked(line, self.settings.task) for line in some if line.strip()]
+            answers = iter(self.answers(asked))
+            for line in some:
+                yield next(answers) if line.strip() else Answer("")
+
+    def evaluate(self, paths: Sequence[Path | str]) -> Scores:
+        """Return the scores on files.
+
+        Raises:
+            TaskError: they cannot be read, or hold no rows that can be used.
+        """
+        from regard.tasks.data.read import read
+
+        data = self.settings.data
+        table = read(paths, self.task.columns(self.settings.task), strict=data.strict, max_length=data.max_length)
+        return self.score(table.rows)
+
+    def score(self, rows: Sequence[Row], window: int = WINDOW) -> Scores:
+        """Return the scores on rows."""
+        answers: list[Answer] = []
+        for start in range(0, len(rows), window):
+            answers += self.answers([rows[number] for number in range(start, min(start + window, len(rows)))])
+        return self.task.score(answers, rows, self.settings.task)
+
+    def look(self, line: str, target: str | None = None) -> Report:
+        """Return what the model attends to as it answers.
+
+        Args:
+            line: what is asked.
+            target: another answer than the model's own.
+
+        Raises:
+            TaskError: the line is empty.
+        """
+        if not line.strip():
+            raise TaskError("look: expected a line of text; got an empty one")
+        row = self.task.asked(line, self.settings.task)
+        answer = self.answers([row])[0] if target is None else Answer(target)
+        return self.task.look(self.model, row, answer, self.parts, self.settings.task)
+
+    def answers(self, rows: Sequence[Row]) -> list[Answer]:
+        """Return the answers to rows, in their order, computed in batches by length."""
+        items = [self.task.features(row, self.parts, self.settings.task) for row in rows]
+        sizes = np.array([self.task.size(each) for each in items], dtype=np.int64)
+        batches, back = ordered(sizes, self.settings.training.batch_tokens)
+        found: list[Answer] = []
+        with torch.inference_mode():
+            for batch in batches:
+                found += self.task.answer(
+                    self.model, [items[number] for number in batch], self.parts, self.settings.task
+                )
+        return [found[place] for place in back]
+
+
+def load_run(folder: Path | str, device: torch.device | str = "cpu") -> Run:
+    """Return a run that was trained, or is being trained, with the best weights so far.
+
+    Args:
+        folder: of the run.
+        device: where its model computes.
+
+    Raises:
+        TaskError: it is no run's folder, its task is not to be found, or no weights were saved yet.
+    """
+    run = RunFolder(folder)
+    place = str(run.facts.get("task", ""))
+    if not run.weights.exists():
+        raise TaskError(f"{run.path}: no weights are there yet: they are written at the first check")
+    task = _task(run, place)
+    settings: Settings[Any] = Settings.read(task, run.config)
+    parts = task.load_parts(run.parts)
+    with torch.random.fork_rng([]):
+        model = task.build(parts, settings.task)
+    put_weights(model, read_weights(run.weights), run.weights)
+    return Run(task, settings, parts, model.to(device).eval(), run)
+
+
+def _task(run: RunFolder, place: str) -> Task[Any, Any]:
+    """Return the task of a run: by its name where that is known, else by its class."""
+    from regard.tasks.settings import name_in
+
+    name = name_in(run.config)
+    return find_task(name if name in task_names() else place)

@@ -1,0 +1,128 @@
+"""How far a training is: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+from collections import deque
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+# Seconds between two drawings of the bar, and between two lines; and how many of them speed is measured over.
+_DRAWN = 0.5
+_WRITTEN = 30.0
+_WINDOW = 40
+
+
+class Progress(Protocol):
+    """What is told how far a training is."""
+
+    def due(self) -> bool:
+        """Return whether it is time to be told."""
+
+    def tell(self, update: int, tokens: int, loss: float) -> None:
+        """Take in how far it is, and the loss since the last time."""
+
+    def say(self, text: str) -> None:
+        """Say something that stays, such as the scores of a check."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Silent:
+    """Says nothing: for the other processes, and where nobody gave a console."""
+
+    def due(self) -> bool:
+        """Return False."""
+        return False
+
+    def tell(self, update: int, tokens: int, loss: float) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Told:
+    """What both ways to tell have in common: when, and how fast."""
+
+    every = _DRAWN
+
+    def __init__(self, updates: int, console: Console) -> None:
+        self.updates, self.console = updates, console
+        self._last = time.monotonic()
+        self._marks: deque[tuple[float, int, int]] = deque(maxlen=_WINDOW)
+
+    def due(self) -> bool:
+        """Return whether it is time to be told."""
+        return time.monotonic() - self._last >= self.every
+
+    def say(self, text: str) -> None:
+        """Say something that stays."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def speeds(self, update: int, tokens: int) -> str:
+        """Return tokens per second and the time left, as text."""
+        self._last = time.monotonic()
+        self._marks.append((self._last, update, tokens))
+        then, update_then, tokens_then = self._marks[0]
+        if update == update_then:
+            return "..."
+        passed = self._last - then
+        left = (self.updates - update) * passed / (update - update_then)
+        return f"{(tokens - tokens_then) / passed:,.0f} tokens/s, {_duration(left)} left"
+
+
+class BarProgress(_Told):
+    """A bar on a terminal, with loss, tokens per second and the time left; scores scroll by above it."""
+
+    def __init__(self, updates: int, done: int, console: Console) -> None:
+        super().__init__(updates, console)
+        self._bar = Bar(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("training", total=updates, completed=done, told="")
+        self._bar.start()
+
+    def tell(self, update: int, tokens: int, loss: float) -> None:
+        """Draw the bar anew."""
+        told = f"loss {loss:.3f}, {self.speeds(update, tokens)}"
+        self._bar.update(self._task, completed=update, told=told)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.stop()
+
+
+class LineProgress(_Told):
+    """A line now and then, for logs."""
+
+    every = _WRITTEN
+
+    def tell(self, update: int, tokens: int, loss: float) -> None:
+        """Write a line."""
+        self.say(f"update {update} of {self.updates}: loss {loss:.3f}, {self.speeds(update, tokens)}")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def progress_on(console: Console | None, updates: int, done: int) -> Progress:
+    """Return what tells the progress of a training on a console."""
+    if console is None:
+        return Silent()
+    return BarProgress(updates, done, console) if console.is_terminal else LineProgress(updates, console)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,79 @@
+"""What a training knows beside weights and optimizer, and all three written as one file."""
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.errors import TaskError
+
+_VERSION = 1
+
+
+@dataclass
+class State:
+    """What is counted while a model is trained.
+
+    Attributes:
+        update: how many updates were made.
+        tokens: how many tokens they read.
+        seconds: how long they took, over all sittings.
+        loss: the sum of the losses since the last line of metrics, of this process; and what divides it:
+        count: how many tokens, or rows, these were.
+        line: the update of the last line of metrics.
+        checked: the last update after which the model was checked.
+        best: the first metric of the best check so far, or its loss turned negative where nothing is scored.
+        best_update: the update of that check; 0 before there was one.
+        gainless: checks since then.
+    """
+
+    update: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss: Tensor | float = 0.0
+    count: float = 0.0
+    line: int = 0
+    checked: int = 0
+    best: float | None = None
+    best_update: int = 0
+    gainless: int = 0
+
+
+def write_state(path: Path, state: State, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
+    """Write all that training needs to go on, in one step: a process killed at any time leaves the old or the new.
+
+    Raises:
+        TaskError: the file cannot be written.
+    """
+    facts = {**asdict(state), "loss": float(state.loss)}
+    content = {"version": _VERSION, "state": facts, "weights": weights, "optimizer": optimizer}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise TaskError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:
+    """Return the state, the weights and the optimizer's state that were written.
+
+    Raises:
+        TaskError: the file is damaged, or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["version"] != _VERSION or content["state"].keys() != {field.name for field in fields(State)}:
+            raise KeyError("version")
+        return State(**content["state"]), content["weights"], content["optimizer"]
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        raise TaskError(
+            f"{path}: expected the state of a training, as this version of regard writes it; got {error!r}. "
+            "Begin anew with --force"
+        ) from error

@@ -1,0 +1,94 @@
+"""A model's weights in safetensors files: written whole, read back, and averaged."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import TaskError
+from regard.tasks.extra import extra
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return what a model has learned, by name; what several names share stands under the first of them."""
+    return without_shared(model, model.state_dict())
+
+
+def without_shared(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return weights without the names that share what another holds already."""
+    kept, seen = {}, set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = weights[name]
+    return kept
+
+
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
+    """Give a model weights by name.
+
+    Raises:
+        TaskError: they are not this model's.
+    """
+    own = weights_of(model)
+    if own.keys() != weights.keys():
+        differing = sorted(own.keys() ^ weights.keys())
+        raise TaskError(
+            f"{origin}: expected the weights of this run's model; {differing[0]} is only in one of both"
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if tensor.shape != weights[name].shape:
+                raise TaskError(f"{origin}: {name}: expected {list(tensor.shape)}; got {list(weights[name].shape)}")
+            tensor.copy_(weights[name])
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write weights, whole or not at all.
+
+    Raises:
+        TaskError: the file cannot be written.
+    """
+    with extra():
+        from safetensors.torch import save_file
+    part = path.with_name(f".{path.name}.part")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise TaskError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file.
+
+    Raises:
+        TaskError: there is no such file, or it is damaged.
+    """
+    with extra():
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TaskError(f"{path}: expected a run's weights; {error}") from error
+
+
+def average(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the mean of the weights in files, summed up in float64; what is no fraction comes from the last."""
+    sums: dict[str, Tensor] = {}
+    last: dict[str, Tensor] = {}
+    for path in paths:
+        last = read_weights(path)
+        for name, tensor in last.items():
+            if tensor.is_floating_point():
+                sums[name] = sums[name] + tensor if name in sums else tensor.double()
+    return {
+        name: (sums[name] / len(paths)).to(tensor.dtype) if name in sums else tensor
+        for name, tensor in last.items()
+    }
