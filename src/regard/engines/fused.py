@@ -13,7 +13,7 @@ from regard.engines.contract import Computed, Problem
 from regard.engines.formula import written_out
 from regard.engines.kernel import call_kernel
 from regard.engines.large_rows import LARGE, adds_large_rows
-from regard.engines.nonfinite import clean
+from regard.engines.nonfinite import guarded
 from regard.engines.vectors import as_multiplied, in_rows
 from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
@@ -70,8 +70,7 @@ class Fused:
         sizes = problem.sizes
         if 0 in (sizes.keys, sizes.queries, sizes.batch, sizes.heads):
             return problem.nothing()
-        cleaned = clean(problem)
-        return cleaned.restore(_call(cleaned.problem))
+        return guarded(problem, _call)
 
 
 def _built_in(problem: Problem) -> bool:
@@ -104,7 +103,7 @@ def _mask_elements(problem: Problem) -> int:
 def _call(problem: Problem) -> Computed:
     sizes, scale, dtype = problem.sizes, problem.scale, problem.query.dtype
     width = max(sizes.width, sizes.value_width)
-    query, key, value = (in_rows(as_multiplied(t), width) for t in (problem.query, problem.key, problem.value))
+    query, key, value = [in_rows(as_multiplied(t), width) for t in (problem.query, problem.key, problem.value)]
     if _built_in(problem):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
     else:
@@ -112,7 +111,8 @@ def _call(problem: Problem) -> Computed:
         output, lse = call_kernel(query, key, value, added, False, scale)
         output = output.masked_fill(sees_none.unsqueeze(-1), 0.0)
         lse = None if lse is None else lse.masked_fill(sees_none, -torch.inf)
-    return Computed(output[..., : sizes.value_width].to(dtype), lse)
+    output = output if width == sizes.value_width else output[..., : sizes.value_width]
+    return Computed(output.to(dtype), lse)
 
 
 def _as_added(problem: Problem, multiplied: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ class Attention:
     @property
     def rule(self) -> Mask:
         """The mask as a rule, whatever it was given as."""
-        return self.mask if isinstance(self.mask, Mask) else Full()
+        return cast("Mask", self.mask)
 
     @property
     def scoring(self) -> Score:

@@ -1,4 +1,6 @@
-"""A cache that keeps everything, in new tensors at each step."""
+"""A cache that keeps everything, and takes more memory as it needs it."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -6,16 +8,31 @@ from torch import Tensor
 from regard.layers.caches.contract import Kept, check_crop, check_fits
 
 
-class GrowingCache:
-    """Keeps all keys and values; each step puts old and new ones together in a new tensor.
+@dataclass(frozen=True, eq=False)
+class _Room:
+    """Memory for keys and values, and the view of its beginning that was handed out last."""
 
-    Gradients flow through what it keeps. Each step copies everything; `PreallocatedCache` does not.
+    memory: Kept
+    handed: Kept
+
+    def fits(self, kept: Kept, stop: int) -> bool:
+        """Whether so many positions can be written after what is kept, and nothing that was handed out is there."""
+        writable = torch.is_inference_mode_enabled() or not self.memory.key.is_inference()
+        return self.handed is kept and stop <= self.memory.key.shape[2] and writable
+
+
+class GrowingCache:
+    """Keeps all keys and values, and hands out what is never written into again.
+
+    Where gradients are enabled, they flow through what it keeps, and each step copies everything. Where they are
+    not, as in generation, there is room for more positions, which is doubled when they have filled it.
     """
 
     turns_late = False
 
     def __init__(self) -> None:
         self.kept: Kept | None = None
+        self._room: _Room | None = None
 
     @property
     def length(self) -> int:
@@ -25,9 +42,13 @@ class GrowingCache:
     def extend(self, key: Tensor, value: Tensor) -> Kept:
         """Take in the next positions, and return all; see `Cache.extend`."""
         check_fits(self.kept, key, value)
-        if self.kept is not None:
-            key, value = torch.cat([self.kept.key, key], 2), torch.cat([self.kept.value, value], 2)
-        self.kept = Kept(key, value)
+        kept, new = self.kept, Kept(key, value)
+        if kept is None:
+            self.kept = new
+        elif torch.is_grad_enabled() or torch.compiler.is_compiling():
+            self.kept = Kept(torch.cat([kept.key, key], 2), torch.cat([kept.value, value], 2))
+        else:
+            self.kept = self._written(kept, new)
         return self.kept
 
     def reorder(self, items: Tensor) -> None:
@@ -40,3 +61,21 @@ class GrowingCache:
         check_crop(length, self.length)
         if self.kept is not None:
             self.kept = self.kept.first(length)
+
+    def _written(self, kept: Kept, new: Kept) -> Kept:
+        """Write new positions after those that are kept, and return all."""
+        start = kept.key.shape[2]
+        stop = start + new.key.shape[2]
+        memory = self._room.memory if self._room is not None and self._room.fits(kept, stop) else _roomy(kept, stop)
+        memory.key[:, :, start:stop] = new.key
+        memory.value[:, :, start:stop] = new.value
+        self._room = _Room(memory, memory.first(stop))
+        return self._room.handed
+
+
+def _roomy(kept: Kept, stop: int) -> Kept:
+    """Return memory for twice so many positions, and in it what is kept."""
+    memory = Kept(*(t.new_empty((*t.shape[:2], 2 * stop, t.shape[3])) for t in (kept.key, kept.value)))
+    memory.key[:, :, : kept.key.shape[2]] = kept.key
+    memory.value[:, :, : kept.value.shape[2]] = kept.value
+    return memory
