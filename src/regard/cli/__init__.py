@@ -11,7 +11,10 @@ from typer.core import TyperGroup
 
 from regard.cli.ending import fail, interruptible, speaks
 from regard.cli.look import look
+from regard.cli.predict import predict
 from regard.cli.survey import survey
+from regard.cli.tasks import tasks
+from regard.cli.train import train
 from regard.errors import RegardError, WatchError
 
 
@@ -30,9 +33,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# A text without quotes comes as several arguments, of which `look` says more than "unexpected".
-app.command(context_settings={"allow_extra_args": True})(look)
+# A text without quotes, or a second file, comes as more arguments, of which these say more than "unexpected".
+_more = {"allow_extra_args": True}
+app.command(context_settings=_more)(look)
 app.command()(survey)
+app.command()(tasks)
+app.command(context_settings=_more)(train)
+app.command(context_settings=_more)(predict)
 
 
 def _version(asked: bool) -> None:

@@ -39,6 +39,12 @@ class Field:
         """The name with its section: "training.rate"."""
         return f"{self.section}.{self.name}"
 
+    @property
+    def usual(self) -> str:
+        """The default, as it is written after `--set`."""
+        several = isinstance(self.default, tuple)
+        return ",".join(map(_in_words, self.default)) if several else _in_words(self.default)
+
     def read(self, given: Any) -> Any:
         """Return what was given as a value of this setting's type.
 
@@ -83,9 +89,14 @@ def said(kind: Any) -> str:
         return " or ".join(said(each) for each in get_args(kind))
     if origin is tuple:
         each = get_args(kind)
-        return f"several of {said(each[0])}" if each[-1] is Ellipsis else f"{len(each)} of {said(each[0])}"
+        return f"{'any number of' if each[-1] is Ellipsis else len(each)} values, each {said(each[0])}"
     known = {str: "text", int: "a whole number", float: "a number", bool: "yes or no", NoneType: "none"}
     return known[kind]
+
+
+def _in_words(value: Any) -> str:
+    # By its text, since 1 equals True.
+    return {"None": "none", "True": "yes", "False": "no"}.get(text := str(value), text)
 
 
 class _UnfitError(Exception):

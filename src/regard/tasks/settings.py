@@ -5,13 +5,14 @@ import json
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from regard.errors import TaskError
 from regard.reports.writing import write_whole
-from regard.tasks.choose import task_names
+from regard.tasks.choose import find_task, task_names
 from regard.tasks.extra import extra
 from regard.tasks.fields import Field, fields_of
 from regard.tasks.training.settings import TrainingSettings
@@ -81,15 +82,19 @@ class Settings(Generic[S]):
         """
         known = settings_of(task)
         values = {_field(name, known): value for name, value in (defaults or {}).items()}
+
+        def change(origin: str, name: str, value: Any) -> None:
+            with _found_in(origin):
+                field = _field(name, known)
+                values[field] = field.read(value)
+
         for name, value in () if file is None else _in_file(file, (name_of(task), task.name)):
-            field = _told(f"{file}", name, known)
-            values[field] = _read(f"{file}", field, value)
+            change(str(file), name, value)
         for each in sets:
             name, separator, text = each.partition("=")
             if not separator:
                 raise TaskError(f"--set: expected name=value, such as rate=1e-3; got {each!r}")
-            field = _told("--set", name.strip(), known)
-            values[field] = _read("--set", field, text)
+            change("--set", name.strip(), text)
         return cls._of(task, values)
 
     @classmethod
@@ -98,10 +103,6 @@ class Settings(Generic[S]):
             return kind(**{field.name: value for field, value in values.items() if field.section == name})
 
         return cls(name_of(task), **{name: section(name, kind) for name, kind in _sections(task).items()})
-
-    def changed(self, **training: Any) -> "Settings[S]":
-        """Return the same settings with others of training."""
-        return replace(self, training=replace(self.training, **training))
 
     def text(self) -> str:
         """Return YAML that reads back as these settings, with the meaning of each above it."""
@@ -128,7 +129,8 @@ class Settings(Generic[S]):
 def name_of(task: "Task[S, Any]") -> str:
     """Return what `find_task` finds a task by: its name, or "module:Class" where it is registered nowhere."""
     kind = type(task)
-    return task.name if task.name in task_names() else f"{kind.__module__}:{kind.__qualname__}"
+    registered = task.name in task_names() and type(find_task(task.name)) is kind
+    return task.name if registered else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def settings_of(task: "Task[S, Any]") -> tuple[Field, ...]:
@@ -158,16 +160,11 @@ def _sections(task: "Task[S, Any]") -> dict[str, Any]:
     return dict(zip(SECTIONS, (task.settings, TrainingSettings, DataSettings), strict=True))
 
 
-def _told(origin: str, name: str, known: Sequence[Field]) -> Field:
+@contextmanager
+def _found_in(origin: str) -> Iterator[None]:
+    """Say where a mistake stands."""
     try:
-        return _field(name, known)
-    except TaskError as error:
-        raise TaskError(f"{origin}: {error}") from None
-
-
-def _read(origin: str, field: Field, value: Any) -> Any:
-    try:
-        return field.read(value)
+        yield
     except TaskError as error:
         raise TaskError(f"{origin}: {error}") from None
 

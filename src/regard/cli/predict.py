@@ -1,0 +1,65 @@
+"""`regard predict`: what a trained run answers, one line for each line, and what it attended to."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from regard.cli.ending import interruptible
+from regard.cli.lines import lines_of
+from regard.cli.own_tasks import see_folder
+from regard.errors import InputError
+from regard.reports.report import format_of
+from regard.reports.writing import check_writable
+from regard.tasks.run import load_run
+
+# Lines that are answered together at most, when they have all arrived; they are sorted by length for that.
+_TOGETHER = 256
+
+
+def predict(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The folder that regard train wrote.")],
+    text: Annotated[str | None, typer.Argument(help='The text, or "-" for standard input.')] = None,
+    file: Annotated[Path | None, typer.Option(help="Answer each line of this file, UTF-8.")] = None,
+    look: Annotated[
+        Path | None, typer.Option(help="Write what was attended to: .html, .png, .svg, .pdf or .json.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="--look: show how the model reads this answer, rather than its own.")
+    ] = None,
+) -> None:
+    """Answer a text, a file or standard input: one line for each line, in their order, as they come."""
+    if context.args:
+        raise InputError(f"expected one text; got also {' '.join(context.args)!r}: put the text in quotes")
+    lines = lines_of(text, file, _TOGETHER)
+    asked = _asked(text, look, target)
+    progress = Console(stderr=True)
+    with interruptible():
+        see_folder()
+        with progress.status("loading the run"):
+            loaded = load_run(run)
+        for some in lines:
+            for answer in loaded.predict(some):
+                sys.stdout.write(" ".join(answer.text.splitlines()) + "\n")
+            sys.stdout.flush()
+        if look is not None:
+            loaded.look(asked, target).save(look)
+            progress.print(f"wrote {look}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _asked(text: str | None, look: Path | None, target: str | None) -> str:
+    """Return the one line that is looked into, once it is certain that this can be written."""
+    if look is None:
+        if target is not None:
+            raise InputError("--target: expected --look too, which shows how the model reads this answer")
+        return ""
+    format_of(look)
+    check_writable(look)
+    if text is None or text == "-" or "\n" in text.strip("\n") or not text.strip():
+        raise InputError(
+            "--look: expected one line of text beside it, such as: regard predict RUN TEXT --look a.html"
+        )
+    return text.strip("\n")

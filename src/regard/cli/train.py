@@ -1,0 +1,122 @@
+"""`regard train`: learn a task from a user's files, and say what to do with what was learned."""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from regard.cli.ending import interruptible
+from regard.cli.own_tasks import task_of
+from regard.errors import InputError, TaskError
+from regard.tasks.contract import Row, Task
+from regard.tasks.data.read import Table, check_apart, read
+from regard.tasks.extra import extra
+from regard.tasks.held_out import hold_out
+from regard.tasks.run import Run
+from regard.tasks.settings import Settings, settings_of
+
+# An example is cut off here where a command is shown with it.
+_SHOWN = 60
+
+
+def train(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="What to learn, as regard tasks lists it, or module:Class.")],
+    out: Annotated[Path, typer.Option(help="The folder for what is learned.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--train",
+            metavar="FILE",
+            help="What to learn from: .tsv, .csv, .jsonl, .parquet, a folder, or two files of text, one after the"
+            " other; default: the task's own data.",
+        ),
+    ] = None,
+    valid: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="What decides which weights are best; default: rows held out of --train."
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Read settings from this file, YAML or JSON.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set one thing; regard tasks TASK lists all. Repeatable."),
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option(metavar="WORDS", help='Which attention, such as "dot; causal & window(64)".')
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the run in --out first.")] = False,
+) -> None:
+    """Learn a task from files, or from the task's own data where none is given."""
+    if context.args:
+        raise InputError(f"expected options; got {' '.join(context.args)!r}. For two files, write --train twice")
+    if valid and not data:
+        raise InputError("--valid: expected --train too")
+    found = task_of(task)
+    asked = [*(sets or ()), *_attention(found, attention), *(["data.strict=yes"] if strict else [])]
+    settings = Settings.read(found, config, asked, defaults=None if data else found.defaults_without_files())
+    first = int(os.environ.get("RANK", "0")) == 0
+    console, progress = Console(quiet=not first), Console(stderr=True, quiet=not first)
+    with extra():
+        from regard.tasks.training.fit import fit
+        from regard.tasks.training.folder import RunFolder
+    left = f"what was learned is in {out}: go on with the same command and --resume"
+    with interruptible(left), RunFolder.take(out, resume=resume, force=force) as folder:
+        with progress.status("reading the data"):
+            sides = _own(found, settings) if data is None else _read(found, settings, data, valid, progress)
+        run = fit(found, settings, *sides, folder, console=progress)
+        for line in _ended(run, out, sides[1][0]):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _attention(task: Task[Any, Any], words: str | None) -> list[str]:
+    if words is None:
+        return []
+    if not any(field.full == "task.attention" for field in settings_of(task)):
+        raise TaskError(f"--attention: expected a task whose attention can be chosen; {task.name} sets it itself")
+    return [f"task.attention={words}"]
+
+
+def _own(task: Task[Any, Any], settings: Settings[Any]) -> tuple[Sequence[Row], Sequence[Row]]:
+    rows = task.own_rows(settings.task, settings.training.seed)
+    if rows is None:
+        raise TaskError(f"--train: expected a file, as {task.name} has no data of its own; it needs {task.needs}")
+    return rows
+
+
+def _read(
+    task: Task[Any, Any], settings: Settings[Any], data: Sequence[Path], valid: Sequence[Path] | None, told: Console
+) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Return the rows to train and to validate on, and tell what was left out."""
+    columns, how = task.columns(settings.task), settings.data
+
+    def table(paths: Sequence[Path]) -> Table:
+        found = read(paths, columns, strict=how.strict, max_length=how.max_length)
+        for line in filter(None, (found.said, found.faults.told())):
+            told.print(line, markup=False, highlight=False, soft_wrap=True)
+        return found
+
+    if valid is None:
+        rows, checked = hold_out(table(data))
+        told.print(f"{len(checked):,} of {len(rows) + len(checked):,} rows are held out to validate on")
+    else:
+        rows, checked = table(data), table(valid)
+        check_apart(rows, checked)
+    return rows.rows, checked.rows
+
+
+def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
+    """Yield what was reached, and what can be done with it."""
+    finished = run.folder.facts["finished"]
+    yield f"{run.task.metrics[0]} {finished['best']:.4g}, by the weights of {finished['weights']}, in {out}"
+    line = str(example[run.task.columns(run.settings.task)[0]])[:_SHOWN]
+    for rest in (shlex.quote(line), f"{shlex.quote(line)} --look look.html"):
+        yield f"  regard predict {shlex.quote(str(out))} {rest}"
+    yield f"  regard evaluate {shlex.quote(str(out))} --data FILE"
