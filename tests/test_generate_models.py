@@ -23,7 +23,7 @@ PAIRS = {
     "transformer": lambda: transformer(vocabulary=WORDS, width=16, layers=2, heads=4, hidden=24),
     "t5": lambda: t5(vocabulary=WORDS, width=16, head_width=4, layers=2, heads=4, hidden=24),
     "searching": lambda: searching(WORDS, WORDS, width=8, hidden=12, alignment=8, readout=8),
-    "searching without attention": lambda: searching(WORDS, WORDS, width=8, hidden=12, alignment=None, readout=8),
+    "searching without attention": lambda: searching(WORDS, WORDS, width=8, hidden=12, attention=None, readout=8),
     "input feeding": lambda: input_feeding(WORDS, WORDS, width=12, layers=2),
 }
 WAYS = {"greedy": Greedy(), "sampled": Sample(top_p=0.9, seed=4), "beams": Beam(3)}

@@ -7,24 +7,39 @@ import torch
 from torch.nn import functional as F
 
 import regard
-from regard.errors import ModelError
+from regard.errors import LayerError, ModelError
+from regard.layers import named
+from regard.mechanisms.grid import Grid
+from regard.models.recurrent.alignment import aligned
 from regard.models.recurrent.model import Recurrent, input_feeding, searching
+from regard.shapes import Sizes
 
 SOURCE, TARGET = 11, 13
 
 
-def searching_tiny(alignment: int | None = 5) -> Recurrent:
-    return searching(SOURCE, TARGET, width=6, hidden=7, alignment=alignment, readout=4)
+def searching_tiny(attention: str | None = "additive", dropout: float = 0.0) -> Recurrent:
+    return searching(
+        SOURCE, TARGET, width=6, hidden=7, attention=attention, alignment=5, readout=4, dropout=dropout
+    )
+
+
+def feeding_tiny(attention: str | None = "bilinear", dropout: float = 0.0) -> Recurrent:
+    return input_feeding(SOURCE, TARGET, width=6, layers=2, attention=attention, dropout=dropout)
 
 
 KINDS = {
     "additive": searching_tiny,
-    "bilinear": lambda: input_feeding(SOURCE, TARGET, width=6, layers=2),
+    "bilinear": feeding_tiny,
+    "dot": lambda: feeding_tiny("dot"),
+    "dot, projected": lambda: searching_tiny("dot(0.5)"),
+    "sigmoid": lambda: searching_tiny("bilinear; sigmoid"),
+    "hard": lambda: feeding_tiny("additive(3); hard"),
+    "top 3 of capped scores": lambda: searching_tiny("top_k(3); soft_cap(5)"),
     "fixed summary": lambda: searching_tiny(None),
-    "fixed summary, fed": lambda: input_feeding(SOURCE, TARGET, width=6, layers=2, attention=False),
+    "fixed summary, fed": lambda: feeding_tiny("none"),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
-aligned = pytest.mark.parametrize("kind", ["additive", "bilinear"])
+attentive = pytest.mark.parametrize("kind", ["additive", "bilinear"])
 
 
 def model_of(kind: str) -> Recurrent:
@@ -135,7 +150,7 @@ def test_without_attention_only_the_summary_is_read():
     assert torch.equal(model.decode(target, memory), before)
 
 
-@aligned
+@attentive
 def test_watching_sees_the_alignment_of_every_word(kind):
     model, (source, target) = model_of(kind), texts()
     with regard.watch(model) as seen, torch.no_grad():
@@ -144,3 +159,59 @@ def test_watching_sees_the_alignment_of_every_word(kind):
     rows = seen.sites[2].rows([0])
     assert rows.shape[-1] == 8
     torch.testing.assert_close(rows.sum(-1), torch.ones_like(rows.sum(-1)))
+
+
+@kinds
+def test_padding_before_the_target_changes_nothing(kind):
+    model, (source, target) = model_of(kind), texts()
+    skipped, caches = torch.tensor([0, 3, 1]), model.caches()
+    padded = model(source, target, padding=skipped)
+    for item, start in enumerate(skipped.tolist()):
+        alone = model(source[item : item + 1], target[item : item + 1, start:])
+        torch.testing.assert_close(padded[item, start:], alone[0])
+    memory = model.encode(source)
+    parts = [model.decode(part, memory, cache=caches, padding=skipped) for part in target.split([2, 1, 2], 1)]
+    torch.testing.assert_close(torch.cat(parts, 1), padded)
+
+
+@pytest.mark.parametrize(
+    "weighing", ["softmax", "sparsemax", "entmax15", "hard", "softmax(1)", "sigmoid(-1)", "top_k(2)"]
+)
+def test_weighings_of_an_alignment_are_the_librarys(weighing):
+    model, (source, _) = model_of("dot"), texts()
+    model.decoder.alignment = alignment = aligned(f"dot; {weighing}", 6, 6, 5)
+    memory, state = model.encode(source), torch.randn(3, 6, dtype=torch.double)
+    weigh = named(weighing, heads=1, head_width=6).weighing
+    weights = weigh.weigh(torch.einsum("bk,bnk->bn", state, memory.values)[:, None, None], GRID, None).weights[
+        :, 0, 0
+    ]
+    torch.testing.assert_close(alignment(state, memory), torch.einsum("bn,bna->ba", weights, memory.values))
+
+
+GRID = Grid.whole(Sizes.of(1, 8, batch=3), torch.device("cpu"))
+
+NONSENSE = {
+    "linear": "would be no alignment",
+    "cosine": "out of additive, bilinear, dot",
+    "window(3)": "place",
+    "alibi": "place",
+    "additive; dot": "one score",
+    "additive(0)": "at least 1",
+    "aditive": "Did you mean additive",
+}
+
+
+@pytest.mark.parametrize("words", NONSENSE)
+def test_words_without_meaning_for_an_alignment_are_refused(words):
+    with pytest.raises(LayerError, match=NONSENSE[words]):
+        searching_tiny(words)
+
+
+@pytest.mark.parametrize("make", [searching_tiny, feeding_tiny], ids=["searching", "input feeding"])
+def test_dropout_is_for_training_alone(make):
+    torch.manual_seed(0)
+    model, (source, target) = make(dropout=0.5).double(), texts()
+    assert not torch.allclose(model(source, target), model(source, target))
+    plain = make().double()
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model.eval()(source, target), plain(source, target))

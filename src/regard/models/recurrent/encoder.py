@@ -43,6 +43,8 @@ class RecurrentEncoder(nn.Module):
         kind: `nn.GRU` or `nn.LSTM`.
         layers: how many layers stand on one another.
         both_ways: whether a second network reads from the end, so that A is 2 `hidden` rather than `hidden`.
+        dropout: probability with which a number of embeddings, between layers and of annotations is dropped in
+            training.
     """
 
     def __init__(
@@ -54,10 +56,13 @@ class RecurrentEncoder(nn.Module):
         kind: type[nn.GRU] | type[nn.LSTM] = nn.GRU,
         layers: int = 1,
         both_ways: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
-        self.network = kind(width, hidden, layers, batch_first=True, bidirectional=both_ways)
+        between = dropout if layers > 1 else 0.0
+        self.network = kind(width, hidden, layers, batch_first=True, bidirectional=both_ways, dropout=between)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, real: Tensor | None = None) -> Annotations:
         """Return the annotations of tokens (B, N), whose keys are the values.
@@ -70,13 +75,14 @@ class RecurrentEncoder(nn.Module):
             ModelError: a token is none of the vocabulary, or an item has no token.
         """
         check_tokens(tokens, self.embedding.num_embeddings)
-        embedded = self.embedding(tokens)  # (B, N, width)
+        embedded = self.dropout(self.embedding(tokens))  # (B, N, width)
         if real is None:
             values, state = self.network(embedded)
         else:
             lengths = _lengths(real)
             packed, state = self.network(pack_padded_sequence(embedded, lengths, True, enforce_sorted=False))
             values, _ = pad_packed_sequence(packed, batch_first=True, total_length=tokens.shape[1])
+        values = self.dropout(values)
         states = state if isinstance(state, tuple) else (state,)
         ways = 2 if self.network.bidirectional else 1
         summary = states[0][-ways:].transpose(0, 1).flatten(1)  # (B, A)

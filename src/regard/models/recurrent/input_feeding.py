@@ -18,12 +18,21 @@ class InputFeedingDecoder(nn.Module):
         annotation_width: A.
         alignment: how a state chooses what it reads.
         layers: how many LSTM cells stand on one another, as many as in the encoder.
+        dropout: probability with which a number of embeddings, between cells and before the head is dropped in
+            training.
 
     Source: Luong et al. 2015, sections 3.1 and 3.3.
     """
 
     def __init__(
-        self, vocabulary: int, width: int, hidden: int, annotation_width: int, alignment: nn.Module, layers: int
+        self,
+        vocabulary: int,
+        width: int,
+        hidden: int,
+        annotation_width: int,
+        alignment: nn.Module,
+        layers: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
@@ -32,6 +41,7 @@ class InputFeedingDecoder(nn.Module):
         self.cells = nn.ModuleList([nn.LSTMCell(each, hidden) for each in widths])
         self.combine = nn.Linear(annotation_width + hidden, hidden, bias=False)
         self.head = nn.Linear(hidden, vocabulary, bias=False)
+        self.dropout = nn.Dropout(dropout)
 
     def start(self, source: Annotations) -> tuple[Tensor, ...]:
         """Return the encoder's last states, and zeros as what was fed: (B, layers, S) twice, (B, S)."""
@@ -46,6 +56,7 @@ class InputFeedingDecoder(nn.Module):
         x = torch.cat([embedded, fed], -1)
         after = []
         for layer, cell in enumerate(self.cells):
+            x = self.dropout(x) if layer else x
             x, kept = cell(x, (hidden[:, layer], cells[:, layer]))
             after.append((x, kept))
         found = torch.tanh(self.combine(torch.cat([self.alignment(x, source), x], -1)))  # (B, S)
@@ -53,5 +64,6 @@ class InputFeedingDecoder(nn.Module):
         return found, (states, kept_cells, found)
 
     def finish(self, found: Tensor) -> Tensor:
-        """Return what logits are made of (B, T, S), which is what all steps found."""
-        return found
+        """Return what logits are made of (B, T, S), for what all steps found."""
+        dropped: Tensor = self.dropout(found)
+        return dropped

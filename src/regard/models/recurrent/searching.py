@@ -20,6 +20,7 @@ class SearchingDecoder(nn.Module):
         annotation_width: A.
         alignment: how a state chooses what it reads.
         readout: width after the maxout, each the larger of two.
+        dropout: probability with which a number of embeddings and after the maxout is dropped in training.
 
     Source: Bahdanau et al. 2015, A.2.2.
     """
@@ -32,6 +33,7 @@ class SearchingDecoder(nn.Module):
         annotation_width: int,
         alignment: nn.Module,
         readout: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
@@ -40,6 +42,7 @@ class SearchingDecoder(nn.Module):
         self.cell = nn.GRUCell(width + annotation_width, hidden)
         self.readout = nn.Linear(hidden + width + annotation_width, 2 * readout)
         self.head = nn.Linear(readout, vocabulary)
+        self.dropout = nn.Dropout(dropout)
 
     def start(self, source: Annotations) -> tuple[Tensor, ...]:
         """Return the state before the first token, made of the summary (B, S)."""
@@ -57,4 +60,5 @@ class SearchingDecoder(nn.Module):
     def finish(self, found: Tensor) -> Tensor:
         """Return what logits are made of (B, T, readout), for what all steps found."""
         pairs: Tensor = self.readout(found).unflatten(-1, (-1, 2))
-        return pairs.amax(-1)
+        dropped: Tensor = self.dropout(pairs.amax(-1))
+        return dropped
