@@ -190,6 +190,7 @@ class Transformer(nn.Module):
 def transformer(
     *,
     vocabulary: int,
+    target_vocabulary: int | None = None,
     width: int,
     layers: int,
     heads: int,
@@ -206,10 +207,12 @@ def transformer(
     order: Order = "post",
     mechanism: MakesMechanism | None = None,
 ) -> Transformer:
-    """Return a Transformer of some size, with one vocabulary for source, target and logits.
+    """Return a Transformer of some size, whose logits are products with the embeddings of the target.
 
     Args:
         vocabulary: how many different tokens there are.
+        target_vocabulary: how many the target has, if its tokens are others. Default: they are the same, and so are
+            their embeddings.
         width: E.
         layers: how many blocks the encoder has.
         heads: a block of the encoder.
@@ -246,17 +249,21 @@ def transformer(
         norms = (nn.LayerNorm(width) for _ in range(3))
         return DecoderBlock(own, source, feeds, *norms, order=order, drop=Dropout(dropout))
 
-    embedding = TextEmbedding(
-        vectors_of(vocabulary, width, width**-0.5),
-        positions=Sinusoidal(width) if positions is None else positions,
-        scale=width**0.5 if scaled else 1.0,
-        dropout=dropout,
-    )
+    def embeds(tokens: int) -> TextEmbedding:
+        return TextEmbedding(
+            vectors_of(tokens, width, width**-0.5),
+            positions=Sinusoidal(width) if positions is None else positions,
+            scale=width**0.5 if scaled else 1.0,
+            dropout=dropout,
+        )
+
+    embedding = embeds(vocabulary)
+    written = embedding if target_vocabulary is None else embeds(target_vocabulary)
     count = layers if decoder_layers is None else decoder_layers
     last, other = (nn.LayerNorm(width) if order == "pre" else None for _ in range(2))
     return Transformer(
         Encoder(embedding, (reads() for _ in range(layers)), norm=last),
-        TargetDecoder(embedding, (writes() for _ in range(count)), norm=other, bias=bias),
+        TargetDecoder(written, (writes() for _ in range(count)), norm=other, bias=bias),
     )
 
 

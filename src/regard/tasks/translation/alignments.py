@@ -1,0 +1,77 @@
+"""Alignments of words: read from files in pharaoh's format, and the error rate of those that a model found."""
+
+import gzip
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regard.errors import TaskError
+
+# A source word and the target word that belongs to it, counted from 0.
+Pair = tuple[int, int]
+
+_LINK = re.compile(r"(\d+)([-p])(\d+)")
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What people say of one pair of lines.
+
+    Attributes:
+        sure: pairs that every alignment should have.
+        possible: pairs that one may have; the sure ones among them.
+    """
+
+    sure: frozenset[Pair]
+    possible: frozenset[Pair]
+
+
+def read_alignments(path: Path, first: int = 0) -> list[Gold]:
+    """Return the alignments in a file, one line a pair of lines: "0-0 1p2" is a sure link and a possible one.
+
+    Args:
+        path: the file, of source-target links; .gz too.
+        first: what the first word's number is: 0 in pharaoh's own files, 1 in those of many gold alignments.
+
+    Raises:
+        TaskError: the file cannot be read, or something in it is no link.
+    """
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            return [_gold(line, f"{path}, line {number}", first) for number, line in enumerate(file, 1)]
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise TaskError(f"cannot read the alignments {path}: {error}") from error
+
+
+def alignment_error_rate(found: Sequence[frozenset[Pair]], gold: Sequence[Gold]) -> float:
+    """Return the alignment error rate in per cent, over all lines together; 0 is best.
+
+    With found pairs A, sure ones S and possible ones P it is 1 - (|A & S| + |A & P|) / (|A| + |S|).
+
+    Raises:
+        TaskError: there are not as many alignments on both sides.
+
+    Source: Och and Ney 2003, "A Systematic Comparison of Various Statistical Alignment Models", section 2.3.
+    """
+    if len(found) != len(gold):
+        raise TaskError(f"expected an alignment for each of {len(found)} pairs of lines; got {len(gold)}")
+    right = sum(len(a & g.sure) + len(a & g.possible) for a, g in zip(found, gold, strict=True))
+    total = sum(len(a) + len(g.sure) for a, g in zip(found, gold, strict=True))
+    return 100 * (1 - right / total) if total else 0.0
+
+
+def _gold(line: str, place: str, first: int) -> Gold:
+    sure, possible = set(), set()
+    for word in line.split():
+        link = _LINK.fullmatch(word)
+        pair = (int(link[1]) - first, int(link[3]) - first) if link else (-1, -1)
+        if link is None or min(pair) < 0:
+            raise TaskError(
+                f"{place}: expected links such as {first}-{first} (sure) or {first}p{first + 1} (possible), words"
+                f" counted from {first}; got {word!r}"
+            )
+        possible.add(pair)
+        if link[2] == "-":
+            sure.add(pair)
+    return Gold(frozenset(sure), frozenset(possible))

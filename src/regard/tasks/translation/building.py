@@ -1,0 +1,84 @@
+"""The models of translation, from settings and vocabularies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from regard.errors import LayerError, TaskError
+from regard.layers import named
+from regard.layers.multi_head import Mechanism
+from regard.models import Transformer, input_feeding, searching, transformer
+from regard.models.recurrent.model import Recurrent
+from regard.tasks.translation.parts import Vocabularies
+from regard.tasks.translation.settings import TranslationSettings
+
+
+class Translator(Protocol):
+    """What the task asks of a model."""
+
+    def vectors(self, source: Tensor, target: Tensor, *, real: Tensor | None = None) -> Tensor:
+        """Return what logits are made of, (B, T, E)."""
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (V, E) and the bias (V,) that make logits of them."""
+
+    def encode(self, tokens: Tensor, *, real: Tensor | None = None) -> Any:
+        """Return what `decode` reads of a source (B, N)."""
+
+    def decode(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
+        """Return logits (B, T, V)."""
+
+    def caches(self) -> Sequence[Any]:
+        """Return empty caches."""
+
+
+def built(parts: Vocabularies, settings: TranslationSettings) -> Transformer | Recurrent:
+    """Return a model with fresh weights.
+
+    Raises:
+        TaskError: words for attention that have no meaning, or not there.
+    """
+    try:
+        return _transformer(parts, settings) if settings.model == "transformer" else _recurrent(parts, settings)
+    except LayerError as error:
+        raise TaskError(f"task.attention, task.source_attention: {error}") from error
+
+
+def _transformer(parts: Vocabularies, settings: TranslationSettings) -> Transformer:
+    def makes(*, causal: bool, cross: bool) -> Mechanism:
+        words = settings.reads_source_by if cross else settings.attention
+        heads, width = settings.heads, settings.width // settings.heads
+        return named(words, heads=heads, head_width=width, causal=causal, cross=cross)
+
+    model = transformer(
+        vocabulary=parts.source.size,
+        target_vocabulary=None if parts.joint else parts.target.size,
+        width=settings.width,
+        layers=settings.layers,
+        heads=settings.heads,
+        hidden=settings.hidden,
+        dropout=settings.dropout,
+        attention_dropout=settings.attention_dropout,
+        order=settings.order,
+        mechanism=makes,
+    )
+    for part in model.modules():
+        if isinstance(part, nn.Linear):  # torch's own start is narrower, and for these models a slower one
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    return model
+
+
+def _recurrent(parts: Vocabularies, settings: TranslationSettings) -> Recurrent:
+    sizes = parts.source.size, parts.target.size
+    width, reads, dropout = settings.width, settings.reads_source_by, settings.dropout
+    if settings.model == "searching":
+        return searching(
+            *sizes, width=width, hidden=width, alignment=width, readout=width, attention=reads, dropout=dropout
+        )
+    return input_feeding(*sizes, width=width, layers=settings.layers, attention=reads, dropout=dropout)

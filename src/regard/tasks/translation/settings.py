@@ -1,0 +1,126 @@
+"""The settings of translation: columns, model, attention, vocabulary, decoding, scoring."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from regard.errors import TaskError
+
+Model = Literal["transformer", "searching", "input_feeding"]
+# What sacreBLEU calls its ways to cut a text into words, as far as they need no further package.
+Words = Literal["13a", "intl", "zh", "char", "none"]
+
+_USUAL = {"transformer": "dot", "searching": "additive", "input_feeding": "bilinear"}
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """How translation is learned, answered and scored.
+
+    Attributes:
+        source: the column that is read.
+        target: the column that is written.
+        model: transformer (Vaswani et al. 2017), searching (recurrent, attention before each step; Bahdanau et al.
+            2015) or input_feeding (recurrent, attention after each step; Luong et al. 2015).
+        width: of vectors between layers; of recurrent states.
+        layers: how many blocks encoder and decoder have each; of input_feeding, how many LSTMs.
+        heads: how many a block of the Transformer has.
+        hidden: width within the Transformer's feed-forward layers.
+        order: whether norms stand before ("pre") or after ("post") the Transformer's branches.
+        dropout: probability with which a number of a branch or an embedding is dropped in training.
+        attention_dropout: the same for weights of the Transformer's attention.
+        attention: words for the Transformer's attention of each side to itself, such as "dot; alibi" or "linear".
+        source_attention: words for attention to the source, such as "entmax15"; "none" for recurrent models, to
+            compare; "usual": dot for transformer, additive for searching, bilinear for input_feeding.
+        tokenizer: bpe, unigram, characters or words.
+        vocabulary: how many different tokens there are at most, of each tokenizer.
+        joint: whether source and target share one tokenizer, and in the Transformer one embedding.
+        lower: whether text is brought to lower case.
+        byte_fallback: whether characters unseen in training are spelled as bytes rather than lost.
+        beam: how many translations are followed at a time; 1: the most probable token each time.
+        length_penalty: above 0 favours longer translations in beam search.
+        longest: how many tokens a translation has at most.
+        per_token: how many of them for each token of the source, 10 more being free.
+        bleu_words: how BLEU cuts text into words: 13a, intl, zh, char, or none for text that is cut already.
+        score_lower: whether BLEU and chrF disregard case; so they do where `lower` is set.
+    """
+
+    source: str = "source"
+    target: str = "target"
+    model: Model = "transformer"
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    hidden: int = 1024
+    order: Literal["pre", "post"] = "pre"
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    attention: str = "dot"
+    source_attention: str = "usual"
+    tokenizer: Literal["bpe", "unigram", "characters", "words"] = "bpe"
+    vocabulary: int = 8000
+    joint: bool = True
+    lower: bool = False
+    byte_fallback: bool = False
+    beam: int = 5
+    length_penalty: float = 0.6
+    longest: int = 256
+    per_token: float = 3.0
+    bleu_words: Words = "13a"
+    score_lower: bool = False
+
+    def __post_init__(self) -> None:
+        _check_columns(self)
+        for name in ("width", "layers", "heads", "hidden", "vocabulary", "beam", "longest"):
+            if getattr(self, name) < 1:
+                raise TaskError(f"task.{name}: expected at least 1; got {getattr(self, name)}")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TaskError(f"task.{name}: expected from 0 to below 1; got {getattr(self, name)}")
+        if self.per_token < 0:
+            raise TaskError(f"task.per_token: expected 0 or above; got {self.per_token}")
+        if self.model == "transformer":
+            _check_transformer(self)
+        else:
+            _check_recurrent(self)
+
+    @property
+    def reads_source_by(self) -> str:
+        """Words for attention to the source, with "usual" resolved."""
+        return _USUAL[self.model] if self.source_attention == "usual" else self.source_attention
+
+    def length(self, source: int) -> int:
+        """Return how many tokens a translation of so many has at most."""
+        return max(1, min(self.longest, int(10 + self.per_token * source)))
+
+
+def _check_columns(settings: TranslationSettings) -> None:
+    if not settings.source or settings.source == settings.target:
+        raise TaskError(
+            f"task.source, task.target: expected two columns; got {settings.source!r} and {settings.target!r}. Say"
+            " which column is read and which is written"
+        )
+
+
+def _check_transformer(settings: TranslationSettings) -> None:
+    if settings.width % settings.heads:
+        raise TaskError(
+            f"task.width: expected a multiple of task.heads; got {settings.width} and {settings.heads} heads"
+        )
+    if settings.source_attention == "none":
+        raise TaskError(
+            'task.source_attention: "none" is for recurrent models, to compare; a Transformer reads its source by'
+            " attention alone. Take model=searching or model=input_feeding"
+        )
+
+
+def _check_recurrent(settings: TranslationSettings) -> None:
+    if settings.attention != TranslationSettings.attention:
+        raise TaskError(
+            f"task.attention: {settings.model} is recurrent and has no attention of a side to itself; got"
+            f" {settings.attention!r}. Attention to the source is chosen by task.source_attention"
+        )
+    if settings.attention_dropout:
+        raise TaskError(
+            "task.attention_dropout: it is the Transformer's; for a recurrent model write it with the attention, as"
+            ' in source_attention="additive; dropout(0.1)"'
+        )

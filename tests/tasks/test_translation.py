@@ -1,0 +1,189 @@
+"""Translation learns with every kind of model and attention, answers alike with and without a cache, and scores."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from regard.errors import TaskError
+from regard.models import generate
+from regard.tasks import Answer
+from regard.tasks.data.tokenizer import BEGIN, END, PAD
+from regard.tasks.translation import TranslationSettings
+from regard.tasks.translation.batches import padded
+
+from .translating import TASK, fresh, rows, tiny, train
+
+KINDS = {
+    "transformer": {},
+    "two vocabularies": {"joint": False, "order": "post", "attention_dropout": 0.1, "dropout": 0.1},
+    "words": {"attention": "additive; soft_cap(20)", "source_attention": "entmax15"},
+    "a window": {"attention": "dot; window(2)", "source_attention": "bilinear"},
+    "linear": {"attention": "linear", "source_attention": "linear"},
+    "hard": {"attention": "alibi", "source_attention": "hard"},
+    "searching": {"model": "searching"},
+    "searching, sparse": {"model": "searching", "source_attention": "dot; sparsemax"},
+    "searching, none": {"model": "searching", "source_attention": "none"},
+    "input feeding": {"model": "input_feeding"},
+    "input feeding, additive": {"model": "input_feeding", "source_attention": "additive", "dropout": 0.1},
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+@kinds
+def test_the_loss_falls(kind):
+    settings = tiny(**KINDS[kind])
+    model, parts = fresh(settings, rows(50))
+    losses = train(model, parts, settings, 12, rate=1e-2)
+    assert losses[0] < 2 * math.log(parts.target.size)
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+
+
+@kinds
+def test_answers_are_those_without_a_cache(kind):
+    settings = tiny(**KINDS[kind])
+    model, parts = fresh(settings, rows(50))
+    train(model, parts, settings, 4, rate=1e-2)
+    items = [TASK.features({"source": row["source"]}, parts, settings) for row in rows(5, seed=9)]
+    source = padded([item["source"] for item in items])
+    torch.manual_seed(0)  # hard attention draws
+    answers = TASK.answer(model, items, parts, settings)
+    if "hard" in settings.source_attention:
+        assert len(answers) == len(items)
+        return
+    written = generate(
+        model,
+        torch.full((5, 1), BEGIN),
+        length=settings.length(source.shape[1]),
+        stop=END,
+        memory=model.encode(source, real=source != PAD),
+        cache=False,
+        fill=PAD,
+    )
+    assert [list(answer.tokens) for answer in answers] == [
+        [token for token in tokens if token != END] for tokens in written.lists()
+    ]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("model_kind", ["transformer", "searching", "input_feeding"])
+def test_an_answer_does_not_depend_on_its_batch(beam, model_kind):
+    settings = tiny(beam=beam, model=model_kind)
+    model, parts = fresh(settings, rows(50))
+    train(model, parts, settings, 10, rate=1e-2)
+    items = [TASK.features(TASK.asked(row["source"], settings), parts, settings) for row in rows(4, seed=3)]
+    together = TASK.answer(model, items, parts, settings)
+    for item, answer in zip(items, together, strict=True):
+        (alone,) = TASK.answer(model, [item], parts, settings)
+        # The longest source of a batch says how long its translations may be.
+        assert answer.tokens[: len(alone.tokens)] == alone.tokens
+    assert all(answer.text == parts.target.decode(answer.tokens) for answer in together)
+
+
+def test_the_loss_is_the_cross_entropy_of_what_follows():
+    settings = tiny()
+    data = rows(6)
+    model, parts = fresh(settings, data)
+    model.eval()
+    batch = TASK.batch([TASK.features(row, parts, settings) for row in data], parts)
+    total = TASK.loss(model, batch, 0.1)
+    expected, count = 0.0, 0
+    for row in data:
+        features = TASK.features(row, parts, settings)
+        assert features["target"][-1] == END
+        source, target = torch.tensor([features["source"]]), torch.tensor([[BEGIN, *features["target"]]])
+        logits = model(source, target[:, :-1])
+        expected += F.cross_entropy(logits[0], target[0, 1:], label_smoothing=0.1, reduction="sum").item()
+        count += len(features["target"])
+    assert total.count == count
+    assert total.sum.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_learns_a_made_up_language():
+    settings = tiny(model="searching")
+    model, parts = fresh(settings, rows(50))
+    train(model, parts, settings, 70, rate=1e-2)
+    asked = rows(40, seed=10_000)
+    answers = TASK.answer(model, [TASK.features(row, parts, settings) for row in asked], parts, settings)
+    scores = TASK.score(answers, asked, settings).values
+    assert scores["exact"] > 90
+    assert scores["BLEU"] > 90
+
+
+def test_tokenizers_are_kept_in_a_folder(tmp_path):
+    for joint in (True, False):
+        settings = tiny(joint=joint)
+        parts = TASK.fit(rows(50), settings)
+        folder = tmp_path / str(joint)
+        folder.mkdir()
+        parts.save(folder)
+        again = TASK.load_parts(folder)
+        assert again.joint is joint
+        assert again.source.encode("one two") == parts.source.encode("one two")
+        assert again.target.encode("eins zwei") == parts.target.encode("eins zwei")
+
+
+def test_scores_are_sacrebleus():
+    from sacrebleu import corpus_bleu, corpus_chrf
+
+    answers, right = ["The cat sat.", "a dog ran off"], ["the cat sat.", "A dog ran away"]
+    given = [Answer(text) for text in answers], [{"target": text} for text in right]
+    scores = TASK.score(*given, TranslationSettings())
+    assert scores.values["BLEU"] == pytest.approx(corpus_bleu(answers, [right]).score)
+    assert scores.values["chrF"] == pytest.approx(corpus_chrf(answers, [right]).score)
+    assert scores.values["exact"] == 0
+    assert "tok:13a" in scores.said["BLEU"]
+    lower = TASK.score(*given, TranslationSettings(lower=True, bleu_words="none"))
+    assert lower.values["exact"] == 50
+    assert "case:lc" in lower.said["BLEU"]
+    assert "tok:none" in lower.said["BLEU"]
+    assert lower.values["BLEU"] == pytest.approx(
+        corpus_bleu(answers, [right], lowercase=True, tokenize="none").score
+    )
+
+
+def test_nothing_answered_is_worth_nothing():
+    assert TASK.score([], [], TranslationSettings()).values == {"BLEU": 0.0, "chrF": 0.0, "exact": 0.0}
+    assert TASK.answer(torch.nn.Identity(), [], None, TranslationSettings()) == []
+
+
+def test_translations_have_a_greatest_length():
+    settings = TranslationSettings(longest=30, per_token=2)
+    assert [settings.length(tokens) for tokens in (0, 1, 5, 100)] == [10, 12, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "de", "target": "de"}, "expected two columns; got 'de' and 'de'"),
+        ({"width": 30, "heads": 4}, "task.width: expected a multiple of task.heads; got 30 and 4"),
+        ({"source_attention": "none"}, '"none" is for recurrent models'),
+        (
+            {"model": "searching", "attention": "dot; window(3)"},
+            "searching is recurrent and has no attention of a side",
+        ),
+        ({"model": "input_feeding", "attention_dropout": 0.1}, "task.attention_dropout: it is the Transformer's"),
+        ({"beam": 0}, "task.beam: expected at least 1; got 0"),
+        ({"dropout": 1.0}, "task.dropout: expected from 0 to below 1; got 1.0"),
+        ({"per_token": -1.0}, "task.per_token: expected 0 or above; got -1.0"),
+    ],
+)
+def test_settings_that_have_no_meaning_are_refused(changes, message):
+    with pytest.raises(TaskError, match=message):
+        TranslationSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention": "additve"}, "additive"),
+        ({"source_attention": "dot; window(4)"}, r"window\(4\): it compares places within one sequence"),
+        ({"model": "searching", "source_attention": "linear"}, "expected a score"),
+    ],
+)
+def test_words_that_have_no_meaning_are_refused(changes, message):
+    settings = tiny(**changes)
+    parts = TASK.fit(rows(20), settings)
+    with pytest.raises(TaskError, match=message):
+        TASK.build(parts, settings)
