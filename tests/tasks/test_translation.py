@@ -103,7 +103,7 @@ def test_the_loss_is_the_cross_entropy_of_what_follows():
 def test_it_learns_a_made_up_language():
     settings = tiny(model="searching")
     model, parts = fresh(settings, rows(50))
-    train(model, parts, settings, 70, rate=1e-2)
+    train(model, parts, settings, 100, rate=1e-2)
     asked = rows(40, seed=10_000)
     answers = TASK.answer(model, [TASK.features(row, parts, settings) for row in asked], parts, settings)
     scores = TASK.score(answers, asked, settings).values
