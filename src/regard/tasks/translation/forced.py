@@ -64,9 +64,9 @@ def between(weights: Tensor, query_groups: Sequence[int], key_groups: Sequence[i
         query_groups: the number of each query's group, from 0 upwards.
         key_groups: the number of each key's group.
     """
-    rows, columns = torch.tensor(query_groups), torch.tensor(key_groups)
+    rows, columns = (torch.tensor(groups, dtype=torch.long) for groups in (query_groups, key_groups))
     kept = weights[: len(rows), : len(columns)]
     summed = kept.new_zeros(len(kept), max(key_groups, default=-1) + 1).index_add_(1, columns, kept)
-    counts = torch.bincount(rows) if len(rows) else rows
+    counts = torch.bincount(rows)
     whole = summed.new_zeros(len(counts), summed.shape[1]).index_add_(0, rows, summed)
     return whole / counts.unsqueeze(1)

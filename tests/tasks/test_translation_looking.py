@@ -1,0 +1,132 @@
+"""What translation shows: words read by words written, and alignments that are right where that is simple."""
+
+import pytest
+import torch
+
+from regard.errors import TaskError
+from regard.tasks import Answer
+from regard.tasks.translation.alignments import Gold, alignment_error_rate, read_alignments
+from regard.tasks.translation.forced import between
+
+from .translating import TASK, fresh, rows, tiny, train
+
+KINDS = {
+    "transformer": tiny(),
+    "one layer": tiny(layers=1, order="post"),
+    "searching": tiny(model="searching"),
+    "input feeding": tiny(model="input_feeding"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model that knows the made-up language, with its tokenizers and settings."""
+    settings = tiny(model="searching")
+    model, parts = fresh(settings, rows(50))
+    train(model, parts, settings, 100, rate=1e-2)
+    return model, parts, settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_report_shows_words_by_words(kind, tmp_path):
+    settings = KINDS[kind]
+    model, parts = fresh(settings, rows(50))
+    model.eval()
+    row = {"source": "one two three"}
+    report = TASK.look(model, row, Answer("zwei eins"), parts, settings)
+    cross = report.groups[0]
+    assert cross.name == "cross-attention"
+    assert cross.keys.words == ("one", "two", "three", "<end>")
+    assert cross.queries.words == ("zwei", "eins", "<end>")
+    for head in cross.heads:
+        torch.testing.assert_close(head.weights.sum(1), torch.ones(3))
+    assert any("zwei" in fact for fact in report.facts)
+    names = [group.name for group in report.groups[1:]]
+    assert names == ([] if settings.model != "transformer" else ["self-attention", "decoder self-attention"])
+    for path in ("seen.html", "seen.json", "seen.png"):
+        assert report.save(tmp_path / path).stat().st_size > 1000
+
+
+def test_pieces_are_joined_to_words():
+    settings = tiny(tokenizer="characters")
+    model, parts = fresh(settings, rows(50))
+    model.eval()
+    report = TASK.look(model, {"source": "six one"}, Answer("sechs eins"), parts, settings)
+    cross = report.groups[0]
+    assert cross.keys.words == ("six", "one", "<end>")
+    assert cross.queries.words == ("sechs", "eins", "<end>")
+    own = next(group for group in report.groups if group.name == "decoder self-attention")
+    assert own.keys.words == ("<begin>", "sechs", "eins")
+
+
+@pytest.mark.parametrize("text", ["", "eins"])
+def test_short_texts_can_be_looked_at(text):
+    settings = tiny()
+    model, parts = fresh(settings, rows(50))
+    report = TASK.look(model.eval(), {"source": ""}, Answer(text), parts, settings)
+    assert report.groups[0].keys.words == ("<end>",)
+
+
+def test_the_tokens_of_an_answer_are_looked_at():
+    settings = tiny()
+    model, parts = fresh(settings, rows(50))
+    (answer,) = TASK.answer(model.eval(), [TASK.features({"source": "one"}, parts, settings)], parts, settings)
+    report = TASK.look(model, {"source": "one"}, answer, parts, settings)
+    assert len(report.groups[0].queries.groups) == len(answer.tokens) + 1
+    assert any(f"{answer.log_probability:.2f}" in fact for fact in report.facts)
+
+
+def test_a_learned_copy_is_aligned_word_by_word(trained):
+    model, parts, settings = trained
+    asked = rows(20, seed=77)
+    found = TASK.align(model, asked, parts, settings)
+    gold = [Gold(*[frozenset((n, n) for n in range(len(row["source"].split())))] * 2) for row in asked]
+    assert alignment_error_rate(found, gold) < 10
+
+
+def test_an_alignment_does_not_depend_on_its_batch(trained):
+    model, parts, settings = trained
+    asked = [*rows(5, seed=78), {"source": "", "target": "eins"}, {"source": "one", "target": ""}]
+    together = TASK.align(model, asked, parts, settings)
+    assert together == [TASK.align(model, [row], parts, settings)[0] for row in asked]
+    assert together[-2:] == [frozenset(), frozenset()]
+    assert TASK.align(model, [], parts, settings) == []
+
+
+def test_weights_that_no_report_knows_are_told():
+    settings = tiny(source_attention="linear")
+    model, parts = fresh(settings, rows(50))
+    with pytest.raises(TaskError, match="attention to the source can be looked into; got none"):
+        TASK.look(model.eval(), {"source": "one"}, Answer("eins"), parts, settings)
+
+
+def test_weights_between_words_are_means_of_sums():
+    weights = torch.tensor([[0.1, 0.2, 0.7, 0.0], [0.3, 0.3, 0.4, 0.0], [0.0, 0.5, 0.5, 0.0]])
+    found = between(weights, [0, 0, 1], [0, 0, 1])
+    torch.testing.assert_close(found, torch.tensor([[0.45, 0.55], [0.5, 0.5]]))
+
+
+def test_the_error_rate_is_the_formula():
+    gold = [Gold(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)})), Gold(frozenset({(2, 1)}), frozenset({(2, 1)}))]
+    found = [frozenset({(0, 0), (1, 1)}), frozenset({(0, 1)})]
+    # found and sure: 1, found and possible: 2; found: 3, sure: 2
+    assert alignment_error_rate(found, gold) == pytest.approx(100 * (1 - 3 / 5))
+    assert alignment_error_rate([g.sure for g in gold], gold) == 0
+    assert alignment_error_rate([], []) == 0
+    with pytest.raises(TaskError, match="expected an alignment for each of 2 pairs of lines; got 1"):
+        alignment_error_rate(found, gold[:1])
+
+
+def test_links_are_read(tmp_path):
+    path = tmp_path / "gold"
+    path.write_text("1-1 2p3\n\n3-2\n")
+    first, empty, last = read_alignments(path, first=1)
+    assert first == Gold(frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
+    assert empty == Gold(frozenset(), frozenset())
+    assert last.sure == {(2, 1)}
+    for text, place in (("1-1\n1:2\n", "line 2"), ("0-0", "line 1"), ("1-1 -1-2", "line 1")):
+        path.write_text(text)
+        with pytest.raises(TaskError, match=place):
+            read_alignments(path, first=1)
+    with pytest.raises(TaskError, match="cannot read the alignments"):
+        read_alignments(tmp_path / "none")
