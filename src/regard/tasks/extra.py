@@ -12,6 +12,7 @@ PACKAGES = {
     "pyarrow",
     "tokenizers",
     "sacrebleu",
+    "sentencepiece",
     "babel",
     "tensorboard",
     "safetensors",

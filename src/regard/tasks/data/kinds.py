@@ -8,7 +8,10 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from regard.errors import TaskError
+from regard.tasks.data.unigram import unigram_pieces
 
+KINDS = ("bpe", "unigram", "characters", "words")
+UNKNOWN = 3
 # Names of the special numbers 0 to 3. No piece of a text has a space in it, so none is ever one of them.
 NAMES = ("< pad >", "< begin >", "< end >", "< unknown >")
 # Names under which the library knows single bytes. They mix letters with other signs, as no piece of a text does.
@@ -24,26 +27,24 @@ def fitted(lines: Iterable[str], kind: str, size: int, *, lower: bool, byte_fall
     Raises:
         TaskError: the lines have no text, the kind does not exist, or the size has no room.
     """
-    if kind not in _KINDS:
-        raise TaskError(f"expected a tokenizer of kind {', '.join(_KINDS)}; got {kind!r}")
+    if kind not in KINDS:
+        raise TaskError(f"expected a tokenizer of kind {', '.join(KINDS)}; got {kind!r}")
     if byte_fallback and kind == "words":
         raise TaskError('a tokenizer of words has no pieces to spell with; leave out byte_fallback, or take "bpe"')
     reserved = NAMES + (BYTES if byte_fallback else ())
     if size <= len(reserved):
         raise TaskError(f"expected a tokenizer's size above {len(reserved)}; got {size}")
-    model, trainer = _KINDS[kind](size, reserved)
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer(lower)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORDS), "isolated")
     tokenizer.decoder = _decoder(" \N{REPLACEMENT CHARACTER}" if kind == "words" else "\N{REPLACEMENT CHARACTER}")
     seen = _Seen(lines)
-    try:
+    if kind == "unigram":
+        pieces = unigram_pieces(seen, tokenizer, size - len(reserved))
+        tokenizer.model = models.Unigram([*((name, 0.0) for name in reserved), *pieces], UNKNOWN, byte_fallback)
+    else:
+        tokenizer.model, trainer = _TRAINED[kind](size, reserved)
         tokenizer.train_from_iterator(seen, trainer=trainer)
-    except Exception as error:  # the library's own errors are plain exceptions
-        if seen.text and type(error) is Exception:
-            raise TaskError(f"no tokenizer of kind {kind} and size {size} fits the text: {error}") from error
-        if seen.text:
-            raise
     if not seen.text:
         raise TaskError("a tokenizer is fitted to text: expected some; got none")
     return _plain(tokenizer, byte_fallback)
@@ -72,7 +73,7 @@ def _bpe(size: int, reserved: tuple[str, ...]) -> tuple[Any, Any]:
         special_tokens=list(reserved),
         show_progress=False,
     )
-    return models.BPE(unk_token=NAMES[3]), trainer
+    return models.BPE(unk_token=NAMES[UNKNOWN]), trainer
 
 
 def _characters(size: int, reserved: tuple[str, ...]) -> tuple[Any, Any]:
@@ -80,24 +81,16 @@ def _characters(size: int, reserved: tuple[str, ...]) -> tuple[Any, Any]:
     trainer = trainers.BpeTrainer(
         vocab_size=0, limit_alphabet=size - len(reserved), special_tokens=list(reserved), show_progress=False
     )
-    return models.BPE(unk_token=NAMES[3]), trainer
-
-
-def _unigram(size: int, reserved: tuple[str, ...]) -> tuple[Any, Any]:
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=list(reserved), unk_token=NAMES[3], show_progress=False
-    )
-    return models.Unigram(), trainer
+    return models.BPE(unk_token=NAMES[UNKNOWN]), trainer
 
 
 def _words(size: int, reserved: tuple[str, ...]) -> tuple[Any, Any]:
     trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=list(reserved), show_progress=False)
-    return models.WordLevel(unk_token=NAMES[3]), trainer
+    return models.WordLevel(unk_token=NAMES[UNKNOWN]), trainer
 
 
-_KINDS: dict[str, Callable[[int, tuple[str, ...]], tuple[Any, Any]]] = {
+_TRAINED: dict[str, Callable[[int, tuple[str, ...]], tuple[Any, Any]]] = {
     "bpe": _bpe,
-    "unigram": _unigram,
     "characters": _characters,
     "words": _words,
 }
@@ -125,7 +118,7 @@ def _normalizer(lower: bool) -> Any:
 def _decoder(unknown: str) -> Any:
     return decoders.Sequence(
         [
-            decoders.Replace(NAMES[3], unknown),
+            decoders.Replace(NAMES[UNKNOWN], unknown),
             decoders.Replace("▁", " "),
             decoders.ByteFallback(),
             decoders.Fuse(),
@@ -138,6 +131,6 @@ def _plain(tokenizer: Tokenizer, byte_fallback: bool) -> Tokenizer:
     """Return the tokenizer without the library's special tokens, which would be found in users' text."""
     content = json.loads(tokenizer.to_str())
     content["added_tokens"] = []
-    if byte_fallback:
+    if byte_fallback:  # which training resets
         content["model"]["byte_fallback"] = True
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))

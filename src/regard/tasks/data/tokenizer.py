@@ -117,15 +117,28 @@ class Tokenizer:
 
     def pieces_of(self, numbers: Iterable[int]) -> list[str]:
         """Return the pieces that numbers stand for, one each; special ones by their signs."""
-        return [SIGNS.get(number) or self._model.id_to_token(number) or "" for number in map(int, numbers)]
+        return [SIGNS[number] if number in SIGNS else self._piece(number) for number in map(int, numbers)]
+
+    def _piece(self, number: int) -> str:
+        piece = self._model.id_to_token(number)
+        if piece is None:
+            raise TaskError(f"expected numbers from 0 to {self.size - 1}; got {number}")
+        return piece
 
     def axis(self, numbers: Sequence[int]) -> Axis:
         """Return the words that numbers spell, with the numbers that belong to each, as reports take them."""
-        return axis_of([int(number) for number in numbers], self.pieces_of(numbers))
+        whole = type(self._model.model).__name__ == "WordLevel"
+        return _axis([int(number) for number in numbers], self.pieces_of(numbers), whole)
 
 
-def axis_of(numbers: Sequence[int], pieces: Sequence[str]) -> Axis:
-    """Return the words of pieces: a new one begins at "▁" and where letters and digits meet other signs."""
+def _axis(numbers: Sequence[int], pieces: Sequence[str], whole: bool) -> Axis:
+    """Return the words of pieces: a new one begins at "▁" and where letters and digits meet other signs.
+
+    Args:
+        numbers: what was decoded.
+        pieces: what they stand for.
+        whole: whether each piece is a word.
+    """
     words: list[str] = []
     groups: list[int] = []
     special: list[bool] = []
@@ -134,7 +147,7 @@ def axis_of(numbers: Sequence[int], pieces: Sequence[str]) -> Axis:
         alone = number in (PAD, BEGIN, END)
         text = piece.removeprefix(_SPACE)
         first = None if alone or number == UNKNOWN or _is_byte(piece) or not text else _is_word(text[0])
-        parts = None not in (side, first) and side != first
+        parts = whole or (None not in (side, first) and side != first)
         if not words or alone or special[-1] or piece.startswith(_SPACE) or parts:
             words.append("")
             special.append(alone)
