@@ -14,6 +14,7 @@ from regard.tasks.contract import Answer, Batch, Parts, Row, Scores, Task
 from regard.tasks.data.batches import ordered
 from regard.tasks.training.examples import Examples
 from regard.tasks.training.processes import Processes
+from regard.tasks.training.randomness import seed
 from regard.tasks.training.settings import TrainingSettings
 
 
@@ -76,7 +77,7 @@ class Check:
         """
         with evaluating(model), precision(self._settings, device), torch.no_grad():
             # Those who sample when they answer do so alike at every check.
-            torch.manual_seed(self._settings.seed)
+            seed(self._settings.seed, device)
             loss = self._loss(model, device)
             scores = self._task.score(self._answers(model), self._rows, self._own)
         missing = [name for name in self._task.metrics if name not in scores.values]

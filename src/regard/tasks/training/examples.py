@@ -83,7 +83,7 @@ class _Column:
         self._digest.update(ends.tobytes())
         with self._file:
             # The map outlives the file's name and its being closed.
-            flat = np.memmap(self._file, np.int64, "r") if ends[-1] else np.empty(0, np.int64)
+            flat = np.memmap(self._file, np.int64, "r").view(np.ndarray) if ends[-1] else np.empty(0, np.int64)
         return flat, ends
 
     def digest(self) -> str:

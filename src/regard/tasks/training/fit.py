@@ -24,6 +24,7 @@ from regard.tasks.training.metrics import Metrics
 from regard.tasks.training.module import TaskModule
 from regard.tasks.training.processes import Processes, together
 from regard.tasks.training.progress import progress_on
+from regard.tasks.training.randomness import seed
 from regard.tasks.training.resuming import differing
 from regard.tasks.training.state import State, read_state
 from regard.tasks.training.steering import Steering, checks_in, told
@@ -149,7 +150,7 @@ class _Training:
         return examples
 
     def _fresh(self) -> nn.Module:
-        torch.manual_seed(self.settings.training.seed)
+        seed(self.settings.training.seed, torch.device("cpu"))
         return self.task.build(self.parts, self.settings.task)
 
     def _stored(self, model: nn.Module) -> tuple[State, dict[str, Any] | None]:

@@ -14,6 +14,7 @@ from regard.tasks.contract import Task
 from regard.tasks.training.feeding import Portion
 from regard.tasks.training.optimizer import decayed, make_optimizer
 from regard.tasks.training.processes import Processes
+from regard.tasks.training.randomness import seed
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import State
@@ -70,7 +71,7 @@ class TaskModule(lightning.LightningModule):
         """Return the sum of the losses of one portion; it is divided when the whole count is known."""
         portion = Portion(*portion)
         words = [self._settings.seed, self.state.update, self._portion, self._processes.rank]
-        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
+        seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]), self.device)
         self._portion += 1
         total = self._task.loss(self.model, portion.batch, self._settings.label_smoothing)
         if not portion.counts:
