@@ -1,6 +1,8 @@
 """Rotary positions: the formula, its law of distances, and every scaling beside the formula and transformers."""
 
+import copy
 import math
+import pickle
 import warnings
 
 import pytest
@@ -328,3 +330,17 @@ def test_what_cannot_be_built_is_refused(build, says):
 def test_what_does_not_fit_is_refused(x, positions):
     with pytest.raises(ShapeError, match="Rotary: expected"):
         Rotary(8)(x, positions)
+
+
+def test_positions_that_were_written_into_and_frequencies_that_moved_turn_anew():
+    rotary, x, positions = Rotary(8), seeded(1, 2, 5, 8), torch.arange(5)
+    before = rotary(x, positions)
+    assert torch.equal(rotary(x, positions), before)
+    positions += 7
+    assert torch.equal(rotary(x, positions), Rotary(8)(x, torch.arange(7, 12)))
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(rotary)))
+    assert torch.equal(copied(x, positions), rotary(x, positions))
+    assert torch.equal(rotary.double()(x, positions), Rotary(8).double()(x, positions))
+    with torch.no_grad():
+        rotary.frequencies.numbers.zero_()
+    assert torch.equal(rotary(x, positions), x)

@@ -45,9 +45,9 @@ def guarded(problem: Problem, compute: Callable[[Problem], Computed]) -> Compute
     """Return what a fused kernel computes of a problem, with NaN for exactly the queries that may see a bad vector.
 
     Values need no look of their own where no gradient could meet those that are masked: the kernel multiplies each
-    value that a query sees by its weight, be it 0, and NaN or infinity comes of that. So a finite output proves that
-    no query saw a bad value, and it is smaller than the values where queries are few, as in generation. Keys need
-    one: infinity may make a score of -inf, which leaves no trace.
+    value that a query sees by its weight, be it 0, and NaN or infinity comes of that. So a finite output proves
+    that no query saw a bad value, and it is smaller than the values where queries are few, as in generation. Keys
+    need one: infinity may make a score of -inf, which leaves no trace.
     """
     spares_values = isinstance(problem.mask, Full) or not problem.wants_grad
     if spares_values and not torch.compiler.is_compiling() and _finite(problem.query) and _finite(problem.key):

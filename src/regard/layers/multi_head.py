@@ -182,7 +182,7 @@ class MultiHead(nn.Module):
         """Return the mechanism with the mask of a call and what this layer adds."""
         changes: dict[str, Any] = {}
         if mask is not None:
-            changes["mask"] = attention.rule & as_mask(mask)
+            attention = attention.masked(attention.rule & as_mask(mask))
         if self.sink is not None:
             changes["weigh"] = softmax(self.sink)
         if self.training and self.dropout:

@@ -64,8 +64,10 @@ class Places:
         """Return attention over the sequence as attention in the call."""
         if self.all_from_start:
             return attention
-        modify = tuple(self.modifier(each) for each in attention.modifiers)
-        return replace(attention, modify=modify, mask=self.mask(attention.rule))
+        masked = attention.masked(self.mask(attention.rule))
+        if not attention.modifiers:
+            return masked
+        return replace(masked, modify=tuple(self.modifier(each) for each in attention.modifiers))
 
     def modifier(self, modifier: Modifier) -> Modifier:
         """Return a modifier of the sequence as one of the call."""

@@ -54,7 +54,7 @@ class Reading:
             position_bias: what is added to its scores, by distance.
         """
         if self.kept.mask is not None:
-            attention = replace(attention, mask=attention.rule & self.kept.mask)
+            attention = attention.masked(attention.rule & self.kept.mask)
         if self.kept.prefix is not None and position_bias is None and self._joins(attention):
             return self._attended_in_parts(attention, self.kept.prefix)
         kept = self.kept.whole

@@ -1,6 +1,7 @@
 """The mechanism: one frozen value that says which attention is meant."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import InitVar, dataclass
 from typing import Any, cast
 
@@ -66,6 +67,14 @@ class Attention:
     def rule(self) -> Mask:
         """The mask as a rule, whatever it was given as."""
         return cast("Mask", self.mask)
+
+    def masked(self, mask: Mask) -> "Attention":
+        """Return the same attention with another mask, of which nothing has to be checked anew."""
+        if mask is self.mask:
+            return self
+        other = copy(self)
+        object.__setattr__(other, "mask", mask)
+        return other
 
     @property
     def scoring(self) -> Score:

@@ -52,7 +52,9 @@ class Decoder(nn.Module):
         self.norm = norm
         self.head = head
 
-    def forward(self, tokens: Tensor, *, cache: Caches | None = None, padding: Tensor | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, *, cache: Caches | None = None, padding: Tensor | None = None, last: bool = False
+    ) -> Tensor:
         """Return logits (B, N, V) of the token after each place.
 
         Args:
@@ -60,8 +62,10 @@ class Decoder(nn.Module):
             cache: what `caches` gave; it takes in what these tokens add.
             padding: (B,), how many tokens at the start of each item, of the whole text, are no text: nobody attends
                 to them, and positions count from the first after them. Default: none.
+            last: whether logits of the token after the last place are enough, (B, 1, V).
         """
         x = self.vectors(tokens, cache=cache, padding=padding)
+        x = x[:, -1:] if last else x
         return F.linear(x, self.embedding.tokens.weight) if self.head is None else self.head(x)
 
     def vectors(self, tokens: Tensor, *, cache: Caches | None = None, padding: Tensor | None = None) -> Tensor:

@@ -49,7 +49,8 @@ class TextEmbedding(nn.Module):
             ModelError: a token is none of the vocabulary, or segments are given where there are none.
         """
         check_tokens(tokens, self.tokens.num_embeddings)
-        x = self.tokens(tokens) * self.scale
+        x = self.tokens(tokens)
+        x = x if self.scale == 1.0 else x * self.scale
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.segments is not None:

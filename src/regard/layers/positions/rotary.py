@@ -7,6 +7,7 @@ from regard.errors import LayerError
 from regard.layers.positions.checks import check_turned
 from regard.layers.positions.fixed import FixedNumbers
 from regard.layers.positions.frequencies import falling_frequencies
+from regard.layers.positions.remembering import LastTurns
 from regard.layers.positions.scalings import RotaryScaling
 from regard.shapes import compute_dtype
 
@@ -50,6 +51,7 @@ class Rotary(nn.Module):
         self.width, self.turned = width, turned
         self.base, self.interleaved, self.scaling = base, interleaved, scaling
         self.frequencies = FixedNumbers(plain if scaling is None else scaling.scaled(plain, base))
+        self._last = LastTurns()
 
     @property
     def by_length(self) -> bool:
@@ -70,7 +72,8 @@ class Rotary(nn.Module):
             ShapeError: they do not fit together.
         """
         check_turned("Rotary", x, self.width, positions)
-        cosine, sine = (part.to(compute_dtype(x.dtype)) for part in self._turns(positions))
+        turns = self._last.of(positions, self.frequencies.numbers, self._turns)
+        cosine, sine = (part.to(compute_dtype(x.dtype)) for part in turns)
         if self.turned == self.width:
             return turn(x, cosine, sine, self.interleaved).to(x.dtype)
         turned = turn(x[..., : self.turned], cosine, sine, self.interleaved).to(x.dtype)

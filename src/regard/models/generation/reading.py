@@ -1,6 +1,7 @@
 """A model that reads texts as they grow, with its caches or without."""
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,7 @@ class Reading:
         self._memory = memory
         self._cache = (model.caches() if cache else None) if isinstance(cache, bool) else cache
         self._chunk = chunk
+        self._enough = {"last": True} if memory is None and _gives_last(model) else {}
         self._read: Tensor | None = None
 
     @torch.no_grad()
@@ -68,10 +70,18 @@ class Reading:
 
     def _logits(self, tokens: Tensor) -> Tensor:
         if self._memory is None:
-            return cast(Generates, self._model)(tokens, cache=self._cache, padding=self._padding)
+            return cast(Generates, self._model)(tokens, cache=self._cache, padding=self._padding, **self._enough)
         # Prompts of translations are rarely padded, and their models need not know of it.
         named: dict[str, Any] = {} if self._padding is None else {"padding": self._padding}
         return cast(Translates, self._model).decode(tokens, self._memory, cache=self._cache, **named)
+
+
+def _gives_last(model: object) -> bool:
+    """Whether a model can leave out the logits of all tokens but the last, which nobody reads here."""
+    try:
+        return "last" in signature(getattr(model, "forward", model)).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # some callables have no signature
+        return False
 
 
 def _last(logits: Tensor, tokens: Tensor) -> Tensor:

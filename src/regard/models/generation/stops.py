@@ -47,7 +47,10 @@ class Stops:
         Raises:
             GenerationError: a rule returned something else than a boolean an item.
         """
-        ended = torch.isin(written[:, -1], written.new_tensor(self.tokens))
+        last = written[:, -1]
+        ended = torch.zeros_like(last, dtype=torch.bool)
+        for token in self.tokens:
+            ended = ended | (last == token)
         for rule in self.rules:
             said = rule(written)
             if not isinstance(said, Tensor) or said.shape != ended.shape or said.dtype != torch.bool:
