@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from regard.cli.ending import fail, interruptible, speaks
+from regard.cli.evaluate import evaluate
 from regard.cli.look import look
 from regard.cli.predict import predict
 from regard.cli.survey import survey
@@ -39,6 +40,7 @@ app.command(context_settings=_more)(look)
 app.command()(survey)
 app.command()(tasks)
 app.command(context_settings=_more)(train)
+app.command(context_settings=_more)(evaluate)
 app.command(context_settings=_more)(predict)
 
 

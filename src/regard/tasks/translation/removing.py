@@ -1,4 +1,4 @@
-"""Words of a source removed while the translation is kept: what attention highlights, and how probable it still is."""
+"""Words of a source removed while the translation stays: which ones attention highlights, and what they change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regard.tasks.contract import Answer
-from regard.tasks.data.tokenizer import BEGIN, PAD
+from regard.tasks.data.tokenizer import BEGIN
 from regard.tasks.faithful import OWN, Removal
 from regard.tasks.translation.batches import padded, real_of
 from regard.tasks.translation.forced import ended, own_layer, watched

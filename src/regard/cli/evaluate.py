@@ -1,0 +1,135 @@
+"""`regard evaluate`: what a trained run is worth on a user's files, by its field's metrics."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from regard.cli.ending import interruptible, speaks
+from regard.cli.own_tasks import see_folder
+from regard.errors import InputError, TaskError
+from regard.reports.writing import check_writable, write_whole
+from regard.tasks.contract import Row
+from regard.tasks.data.read import Table, read
+from regard.tasks.faithful import checked, faithful, statement
+from regard.tasks.run import Run, load_run
+from regard.watch.faithfulness.result import Together
+
+# Pairs of lines that are aligned at once.
+_TOGETHER = 32
+
+
+def evaluate(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The folder that regard train wrote.")],
+    data: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="Rows with their right answers, as for regard train.")
+    ],
+    alignments: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Gold alignments of these rows, a line each: 0-0 is sure, 1p2 possible."),
+    ] = None,
+    words_from: Annotated[
+        int, typer.Option(min=0, max=1, help="--alignments: the number of a line's first word.")
+    ] = 0,
+    faithfulness: Annotated[
+        int | None,
+        typer.Option(metavar="ROWS", help="Check on so many rows: do answers rest on what attention highlights?"),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
+) -> None:
+    """Answer the rows of files, and say what the answers are worth."""
+    if context.args:
+        raise InputError(f"expected options; got {' '.join(context.args)!r}. For two files, write --data twice")
+    if json is not None:
+        check_writable(json)
+    if not speaks():
+        return
+    console, progress = Console(), Console(stderr=True)
+    with interruptible():
+        see_folder()
+        with progress.status("loading the run") as status:
+            loaded = load_run(run)
+            if faithfulness is not None:
+                checked(loaded, faithfulness)
+            table = _read(loaded, data, strict, progress)
+            values: dict[str, float] = {}
+            if alignments is not None:
+                status.update("aligning")
+                values["alignment error rate"] = _error_rate(loaded, table, alignments, words_from)
+            status.update(f"answering {len(table):,} rows")
+            scores = loaded.score(table.rows)
+            values = {**scores.values, **values}
+            found = None
+            if faithfulness is not None:
+                found = faithful(
+                    loaded, table.rows, faithfulness, told=lambda done: status.update(f"removing words: row {done}")
+                )
+        lines = list(_lines(values, scores.said))
+        if found is not None:
+            lines += ["", statement(found), str(found)]
+        if json is not None:
+            _write(json, run, data, len(table), values, scores.said, found)
+            lines.append(f"wrote {json}")
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _read(run: Run, data: Sequence[Path], strict: bool, told: Console) -> Table:
+    columns, how = run.task.columns(run.settings.task), run.settings.data
+    table = read(data, columns, strict=strict or how.strict, max_length=how.max_length)
+    for line in filter(None, (table.said, table.faults.told())):
+        told.print(line, markup=False, highlight=False, soft_wrap=True)
+    return table
+
+
+def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
+    from regard.tasks.translation.alignments import alignment_error_rate, read_alignments
+
+    task: Any = run.task
+    if not hasattr(task, "align"):
+        raise TaskError(f"--alignments: expected a task that aligns words; {task.name} does not")
+    gold = read_alignments(path, first)
+    if table.faults.total:
+        raise TaskError(f"--alignments: expected one for each row, and rows were left out: {table.faults.first}")
+    found = []
+    for start in range(0, len(table), _TOGETHER):
+        rows: list[Row] = [table.rows[number] for number in range(start, min(start + _TOGETHER, len(table)))]
+        found += task.align(run.model, rows, run.parts, run.settings.task)
+    return alignment_error_rate(found, gold)
+
+
+def _lines(values: dict[str, float], said: dict[str, str]) -> Iterator[str]:
+    width = max(map(len, values))
+    for name, value in values.items():
+        yield f"{name:<{width}}  {value:6.2f}  {said.get(name, '')}".rstrip()
+
+
+def _write(
+    path: Path,
+    run: Path,
+    data: Sequence[Path],
+    rows: int,
+    values: dict[str, float],
+    said: dict[str, str],
+    found: Together | None,
+) -> None:
+    content: dict[str, Any] = {
+        "version": 1,
+        "run": str(run),
+        "data": [str(each) for each in data],
+        "rows": rows,
+        "scores": values,
+        "said": said,
+    }
+    if found is not None:
+        better = {
+            metric: {name: {"mean": gain.mean, "low": gain.low, "high": gain.high} for name, gain in each.items()}
+            for metric, each in found.gains.items()
+        }
+        content["faithfulness"] = {"rows": found.texts, "means": found.means, "better_than_random": better}
+    write_whole(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
