@@ -1,6 +1,7 @@
 """Translation learns with every kind of model and attention, answers alike with and without a cache, and scores."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from regard.errors import TaskError
 from regard.models import generate
-from regard.tasks import Answer
+from regard.tasks import Answer, Settings
 from regard.tasks.data.tokenizer import BEGIN, END, PAD
 from regard.tasks.translation import TranslationSettings
 from regard.tasks.translation.batches import padded
@@ -187,3 +188,25 @@ def test_words_that_have_no_meaning_are_refused(changes, message):
     parts = TASK.fit(rows(20), settings)
     with pytest.raises(TaskError, match=message):
         TASK.build(parts, settings)
+
+
+def test_without_files_dates_are_learned():
+    settings = Settings.read(TASK, sets=["task.source=date"], defaults=TASK.defaults_without_files()).task
+    train_rows, valid_rows = TASK.own_rows(settings, seed=3)
+    assert {frozenset(row) for row in (*train_rows, *valid_rows)} == {frozenset({"date", "target"})}
+    parts = TASK.fit(train_rows[:2000], settings)
+    items = [TASK.features(row, parts, settings) for row in valid_rows[:50]]
+    assert all(
+        parts.target.decode(item["target"]) == row["target"] for item, row in zip(items, valid_rows, strict=False)
+    )
+
+
+def test_the_example_is_the_published_model():
+    config = Path(__file__).parents[2] / "examples" / "translation" / "multi30k-tiny.yaml"
+    settings = Settings.read(TASK, config)
+    many = [{"source": f"{chr(0x4E00 + n)} {chr(0x4E00 + n)}", "target": "x"} for n in range(9992)]
+    words = TranslationSettings(**{**settings.task.__dict__, "tokenizer": "characters"})
+    parts = TASK.fit(many, words)
+    assert parts.source.size == pytest.approx(10_000, abs=10)
+    count = sum(each.numel() for each in TASK.build(parts, settings.task).parameters())
+    assert count == pytest.approx(2.6e6, rel=0.01)  # "about 2.6 M" in the paper
