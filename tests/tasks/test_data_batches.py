@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from regard.errors import TaskError
 from regard.tasks.data.batches import TokenBatches, ordered
 
-SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=80)
+SIZES = st.lists(st.integers(0, 60) | st.just(1 << 15), min_size=1, max_size=80)
 TOKENS = st.integers(1, 200)
 SEEDS = st.integers(0, 2**63)
 

@@ -28,7 +28,7 @@ def parallel(files: Sequence[Path], columns: Sequence[str]) -> Source:
         names = ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
         raise TaskError(
             f"expected a file of text for each of {' and '.join(columns)}, or a table (.tsv, .csv, .jsonl, "
-            f".parquet); got {names}. Give the files themselves, or name columns as the files end"
+            f".parquet); got {names}. Give the files, or what their names begin with and columns named as they end"
         )
     places = [left.pop(0) if place is None else place for place in places]
     chosen = tuple(files[place] for place in places if place is not None)

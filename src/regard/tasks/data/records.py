@@ -80,8 +80,9 @@ def tab_fields(path: Path) -> Fields:
 
 def comma_fields(path: Path) -> Fields:
     """Go through the rows of a CSV file; a text in quotes may hold commas, line ends and doubled quotes."""
-    # What is no UTF-8 becomes lone surrogates here, and is found by them where it stands in a column.
-    texts = ((line or b"").decode(errors="surrogateescape") + "\n" for line in raw_lines(path))
+    # What is no UTF-8 becomes lone surrogates here, by which it is found; too long a line becomes one bad field.
+    lines = (b"\0" if line is None else line for line in raw_lines(path))
+    texts = (line.decode(errors="surrogateescape") + "\n" for line in lines)
     reader = csv.reader(texts, strict=True)
     while True:
         number = reader.line_num + 1
