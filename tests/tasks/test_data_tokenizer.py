@@ -125,7 +125,7 @@ def test_special_numbers_are_left_out_of_text_and_shown_in_pieces(plain):
     numbers = [BEGIN, *plain["bpe"].encode("the fox"), END, PAD, PAD]
     assert plain["bpe"].decode(numbers) == "the fox"
     pieces = plain["bpe"].pieces_of(numbers)
-    assert (pieces[0], *pieces[-3:]) == ("<begin>", "<end>", "", "")
+    assert (pieces[0], *pieces[-3:]) == ("<begin>", "<end>", "<pad>", "<pad>")
     assert plain["bpe"].pieces_of([UNKNOWN]) == ["\ufffd"]
     with pytest.raises(TaskError, match="expected numbers from 0 to"):
         plain["bpe"].pieces_of([plain["bpe"].size])
@@ -153,6 +153,19 @@ def test_an_axis_groups_pieces_to_words(kind, plain):
     assert axis.special == (False,) * 11 + (True,)
     assert axis.separators == (len(numbers) - 1,)
     assert list(axis.groups) == sorted(axis.groups)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2020年3月1日", ("2020", "年", "3", "月", "1", "日")),
+        ("2020-03-01", ("2020", "-", "03", "-", "01")),
+        ("1 मार्च 1931", ("1", "मार्च", "1931")),
+    ],
+)
+def test_dates_are_cut_where_people_read_them(text, words):
+    tokenizer = Tokenizer.fit([text], "characters", 50)
+    assert tokenizer.axis(tokenizer.encode(text)).words == words
 
 
 @given(text=TEXT)

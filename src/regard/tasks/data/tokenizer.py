@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # Numbers that mean the same in every tokenizer.
 PAD, BEGIN, END, UNKNOWN = range(4)
-# How they are shown to people; padding is not.
-SIGNS = {PAD: "", BEGIN: "<begin>", END: "<end>", UNKNOWN: "\N{REPLACEMENT CHARACTER}"}
+# How they are shown to people.
+SIGNS = {PAD: "<pad>", BEGIN: "<begin>", END: "<end>", UNKNOWN: "\N{REPLACEMENT CHARACTER}"}
 
 Kind = Literal["bpe", "unigram", "characters", "words"]
 
@@ -132,7 +132,7 @@ class Tokenizer:
 
 
 def _axis(numbers: Sequence[int], pieces: Sequence[str], whole: bool) -> Axis:
-    """Return the words of pieces: a new one begins at "▁" and where letters and digits meet other signs.
+    """Return the words of pieces: a new one begins at "▁" and where letters, digits and other signs meet.
 
     Args:
         numbers: what was decoded.
@@ -142,19 +142,19 @@ def _axis(numbers: Sequence[int], pieces: Sequence[str], whole: bool) -> Axis:
     words: list[str] = []
     groups: list[int] = []
     special: list[bool] = []
-    side: bool | None = None  # whether the word is of letters and digits; None: nothing to say
+    last = ""  # what the word has been of so far; "" where nothing tells
     for number, piece in zip(numbers, pieces, strict=True):
         alone = number in (PAD, BEGIN, END)
         text = piece.removeprefix(_SPACE)
-        first = None if alone or number == UNKNOWN or _is_byte(piece) or not text else _is_word(text[0])
-        parts = whole or (None not in (side, first) and side != first)
-        if not words or alone or special[-1] or piece.startswith(_SPACE) or parts:
+        first = "" if alone or number == UNKNOWN or _is_byte(piece) else _sort(text[:1])
+        parts = "" not in (first, last) and first != last
+        if not words or whole or alone or special[-1] or piece.startswith(_SPACE) or parts:
             words.append("")
             special.append(alone)
-            side = None
+            last = ""
         words[-1] += text
         groups.append(len(words) - 1)
-        side = side if first is None else _is_word(text[-1])
+        last = _sort(text[-1:]) if first else last
     return Axis(
         words=tuple(word or _SPACE for word in words),
         groups=tuple(groups),
@@ -168,5 +168,7 @@ def _is_byte(piece: str) -> bool:
     return len(piece) == 6 and piece.startswith("<0x")
 
 
-def _is_word(letter: str) -> bool:
-    return unicodedata.category(letter)[0] in "LMN"
+def _sort(letter: str) -> str:
+    """Return whether a letter is one, a digit, or another sign; "" for none."""
+    category = unicodedata.category(letter)[0] if letter else ""
+    return {"": "", "L": "letter", "M": "letter", "N": "digit"}.get(category, "sign")
