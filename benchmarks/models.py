@@ -10,9 +10,9 @@ in the same shapes. Candidates take turns in one process; ratios are medians of 
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import median
 from typing import Any
 
@@ -46,7 +46,7 @@ class Row:
 
     name: str
     size: str
-    runs: dict[str, Callable[[], object]]
+    runs: Mapping[str, Callable[[], object]]
     tokens: int = 0
 
 
@@ -63,12 +63,10 @@ def config_of(kind: str) -> transformers.PretrainedConfig:
     """Return the config of a small model of a kind, without dropout."""
     common: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": None, "eos_token_id": None}
     if kind == "GPT-2":
-        sizes = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS}
-        return transformers.GPT2Config(**common, **sizes, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    sizes = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
-    return transformers.LlamaConfig(
-        **common, **sizes, intermediate_size=3 * WIDTH, max_position_embeddings=POSITIONS
-    )
+        common |= {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS}
+        return transformers.GPT2Config(**common, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    common |= {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
+    return transformers.LlamaConfig(**common, intermediate_size=3 * WIDTH, max_position_embeddings=POSITIONS)
 
 
 def x_model(kind: str) -> nn.Module:
@@ -92,13 +90,14 @@ def x_model(kind: str) -> nn.Module:
             ff_no_bias=True,
             ff_mult=3,
         )
-    return x_transformers.TransformerWrapper(
+    model: nn.Module = x_transformers.TransformerWrapper(
         num_tokens=VOCABULARY,
         max_seq_len=POSITIONS,
         attn_layers=layers,
         use_abs_pos_emb=kind == "GPT-2",
         tie_embedding=kind == "GPT-2",
-    ).eval()
+    )
+    return model.eval()
 
 
 @cache
@@ -121,26 +120,19 @@ def words(batch: int, length: int) -> Tensor:
     return torch.randint(VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(0))
 
 
-def ungraded(run: Callable[[], object]) -> Callable[[], object]:
-    """Return the same run without gradient."""
-    return torch.no_grad()(run)
-
-
 def prefill() -> Iterator[Row]:
     """Yield reading a prompt: the logits of every token, and those of the last one with caches filled."""
     for kind in KINDS:
         three = models(kind)
         for batch, length in ((1, 128), (1, 512), (4, 128)):
             tokens = words(batch, length)
-            yield Row(
-                f"{kind}, every token",
-                f"{batch} x {length}",
-                {
-                    "regard": ungraded(lambda m=three, t=tokens: m.ours(t)),
-                    "transformers": ungraded(lambda m=three, t=tokens: m.hugging_face(t, use_cache=False).logits),
-                    "x-transformers": ungraded(lambda m=three, t=tokens: m.x(t)),
-                },
-            )
+            read = {
+                "regard": partial(three.ours, tokens),
+                "transformers": partial(three.hugging_face, tokens, use_cache=False),
+                "x-transformers": partial(three.x, tokens),
+            }
+            ungraded = {way: torch.no_grad()(run) for way, run in read.items()}
+            yield Row(f"{kind}, every token", f"{batch} x {length}", ungraded)
             yield Row(f"{kind}, first token written", f"{batch} x {length}", writers(three, tokens, 1))
 
 
@@ -160,11 +152,12 @@ def writers(three: Models, tokens: Tensor, count: int) -> dict[str, Callable[[],
     return {
         "regard": lambda: generate(three.ours, tokens, length=count),
         "transformers": lambda: three.hugging_face.generate(tokens, attention_mask=attended, **exactly),
-        "transformers, plain loop": ungraded(lambda: plain_loop(three.hugging_face, tokens, count)),
+        "transformers, plain loop": lambda: plain_loop(three.hugging_face, tokens, count),
         "x-transformers": lambda: wrapped.generate(tokens, count, temperature=0.0, cache_kv=True),
     }
 
 
+@torch.no_grad()
 def plain_loop(model: Any, tokens: Tensor, count: int) -> Tensor:
     """Write with a model of transformers and its cache, without what its `generate` adds."""
     cache, written = transformers.DynamicCache(config=model.config), []
@@ -180,25 +173,21 @@ def train() -> Iterator[Row]:
         three = models(kind)
         for batch, length in ((1, 512), (8, 64)):
             given = words(batch, length + 1)
-            yield Row(
-                kind,
-                f"{batch} x {length}",
-                {
-                    "regard": training(three.ours, three.ours, given),
-                    "transformers": training(
-                        three.hugging_face, lambda t, m=three: m.hugging_face(t, use_cache=False).logits, given
-                    ),
-                    "x-transformers": training(three.x, three.x, given),
-                },
-            )
+            steps = {
+                "regard": training(three.ours, given),
+                "transformers": training(three.hugging_face, given),
+                "x-transformers": training(three.x, given),
+            }
+            yield Row(kind, f"{batch} x {length}", steps)
 
 
-def training(model: nn.Module, logits_of: Callable[[Tensor], Tensor], given: Tensor) -> Callable[[], object]:
+def training(model: nn.Module, given: Tensor) -> Callable[[], object]:
     """Return one step of training without the update."""
 
     def step() -> None:
         model.train()
-        logits = logits_of(given[:, :-1])
+        logits = model(given[:, :-1])
+        logits = logits if isinstance(logits, Tensor) else logits.logits
         F.cross_entropy(logits.flatten(0, 1), given[:, 1:].flatten()).backward()
         model.zero_grad(set_to_none=True)
         model.eval()
@@ -216,22 +205,24 @@ def linear(longest: int) -> Iterator[Row]:
                 torch.randn(1, HEADS, length, WIDTH // HEADS, generator=generator).requires_grad_(backward)
                 for _ in range(3)
             ]
-            yield Row(
-                "forward + backward" if backward else "forward",
-                f"{length:,}",
-                {
-                    "regard": passed(lambda g=given: regard.attend(*g, regard.linear()).output, given, backward),
-                    "causal F.sdpa": passed(
-                        lambda g=given: F.scaled_dot_product_attention(*g, is_causal=True), given, backward
-                    ),
-                },
-            )
+            runs = {
+                "regard": passed(linearly, given, backward),
+                "causal F.sdpa": passed(partial(F.scaled_dot_product_attention, is_causal=True), given, backward),
+            }
+            yield Row("forward + backward" if backward else "forward", f"{length:,}", runs)
         length *= 2
 
 
-def passed(call: Callable[[], Tensor], given: list[Tensor], backward: bool) -> Callable[[], object]:
+def linearly(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return causal linear attention."""
+    return regard.attend(query, key, value, regard.linear()).output
+
+
+def passed(call: Callable[..., Tensor], given: list[Tensor], backward: bool) -> Callable[[], object]:
     """Return a run of forward, or of forward and backward."""
-    return (lambda: torch.autograd.grad(call().sum(), given)) if backward else call
+    if not backward:
+        return partial(call, *given)
+    return lambda: torch.autograd.grad(call(*given).sum(), given)
 
 
 def print_table(name: str, rows: Iterator[Row], seconds: float, console: Console) -> None:

@@ -75,7 +75,8 @@ class GrowingCache:
 
 def _roomy(kept: Kept, stop: int) -> Kept:
     """Return memory for twice so many positions, and in it what is kept."""
-    memory = Kept(*(t.new_empty((*t.shape[:2], 2 * stop, t.shape[3])) for t in (kept.key, kept.value)))
+    key, value = (t.new_empty((*t.shape[:2], 2 * stop, t.shape[3])) for t in (kept.key, kept.value))
+    memory = Kept(key, value)
     memory.key[:, :, : kept.key.shape[2]] = kept.key
     memory.value[:, :, : kept.value.shape[2]] = kept.value
     return memory
