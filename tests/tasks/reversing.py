@@ -127,7 +127,7 @@ def rows(count, seed):
     return [{"source": text, "target": text[::-1]} for text in texts]
 
 
-def train(folder, *sets, resume=False, force=False, valid=True, task=None, seed=0):
+def train(folder, *sets, resume=False, force=False, valid=True, task=None, seed=0, console=None):
     """Train the task in this process."""
     from regard.tasks.settings import Settings
     from regard.tasks.training.fit import fit
@@ -138,7 +138,7 @@ def train(folder, *sets, resume=False, force=False, valid=True, task=None, seed=
     settings = Settings.read(task, None, (*small, *sets))
     inside = rows(40, seed + 1) if valid else None
     with RunFolder.take(folder, resume=resume, force=force) as taken:
-        return fit(task, settings, rows(200, seed), inside, taken)
+        return fit(task, settings, rows(200, seed), inside, taken, console=console)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from regard.errors import TaskError
-from regard.tasks.choose import find_task, task_names
+from regard.tasks.choose import find_task
 from regard.tasks.contract import Answer, Parts, Row, Scores, Task
 from regard.tasks.data.batches import ordered
-from regard.tasks.settings import Settings
+from regard.tasks.settings import Settings, name_in
 from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.weights import put_weights, read_weights
 
@@ -121,24 +121,17 @@ def load_run(folder: Path | str, device: torch.device | str = "cpu") -> Run:
         device: where its model computes.
 
     Raises:
-        TaskError: it is no run's folder, its task is not to be found, or no weights were saved yet.
+        TaskError: it is no run's folder, it is damaged, its task is not to be found, or no weights were saved yet.
     """
     run = RunFolder(folder)
-    place = str(run.facts.get("task", ""))
+    if not run.config.exists():
+        raise TaskError(f"expected a run's folder, as regard train makes it; {run.path} has no {run.config.name}")
     if not run.weights.exists():
         raise TaskError(f"{run.path}: no weights are there yet: they are written at the first check")
-    task = _task(run, place)
+    task = find_task(name_in(run.config))
     settings: Settings[Any] = Settings.read(task, run.config)
     parts = task.load_parts(run.parts)
     with torch.random.fork_rng([]):
         model = task.build(parts, settings.task)
     put_weights(model, read_weights(run.weights), run.weights)
     return Run(task, settings, parts, model.to(device).eval(), run)
-
-
-def _task(run: RunFolder, place: str) -> Task[Any, Any]:
-    """Return the task of a run: by its name where that is known, else by its class."""
-    from regard.tasks.settings import name_in
-
-    name = name_in(run.config)
-    return find_task(name if name in task_names() else place)

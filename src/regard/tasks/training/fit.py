@@ -2,22 +2,23 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
-from regard.errors import RegardError, TaskError
+from regard.errors import TaskError
 from regard.tasks.contract import Parts, Row, Task
 from regard.tasks.run import Run
 from regard.tasks.settings import Settings
 from regard.tasks.training.checking import Check
 from regard.tasks.training.examples import Examples
 from regard.tasks.training.feeding import Feed
+from regard.tasks.training.finishing import finish
 from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.interrupts import Interrupts
 from regard.tasks.training.metrics import Metrics
@@ -25,11 +26,11 @@ from regard.tasks.training.module import TaskModule
 from regard.tasks.training.processes import Processes, together
 from regard.tasks.training.progress import progress_on
 from regard.tasks.training.randomness import seed
-from regard.tasks.training.resuming import differing
-from regard.tasks.training.state import State, read_state
-from regard.tasks.training.steering import Steering, checks_in, told
+from regard.tasks.training.resuming import begin, compare, stored_state
+from regard.tasks.training.state import State
+from regard.tasks.training.steering import Steering
 from regard.tasks.training.strategies import strategy_of
-from regard.tasks.training.weights import average, put_weights, read_weights, weights_of, write_weights
+from regard.tasks.training.weights import put_weights, weights_of
 
 # Lightning speaks of itself under these names.
 _CHATTER = ("lightning.pytorch", "lightning.fabric", "lightning")
@@ -84,59 +85,25 @@ class _Training:
         self.processes, self.console = processes, console
 
     def run(self, train: Sequence[Row], valid: Sequence[Row] | None) -> Run:
-        self._on_first(lambda: self._prepare(train))
-        self.parts: Parts = self.task.load_parts(self.folder.parts)
-        examples = self._examples("train", train)
-        self.check = None
-        if valid is not None:
-            inside = self._examples("valid", valid)
-            self.check = Check(
-                self.task, self.parts, self.settings.task, self.settings.training, inside, valid, self.processes
+        task, settings, folder, processes = self.task, self.settings, self.folder, self.processes
+        processes.on_first(lambda: begin(task, settings, train, folder))
+        self.parts: Parts = task.load_parts(folder.parts)
+        examples = self._examples("training", train)
+        checked = None if valid is None else self._examples("validation", valid)
+        processes.on_first(
+            lambda: compare(
+                folder, training=examples.digest, validation=None if checked is None else checked.digest
             )
-        self._on_first(lambda: self._compare(train=examples.digest, valid=inside.digest if self.check else None))
-        model = self._fresh()
-        state, optimizer = self._stored(model)
-        if not self._ended(state):
-            self._train(model, state, optimizer, examples)
-        return self._finish(state)
-
-    def _on_first(self, act: Callable[[], None]) -> None:
-        """Do something on the first process; all go on when it is done, or none."""
-        error = None
-        if self.processes.first:
-            try:
-                act()
-            except RegardError as caught:
-                error = caught
-        (failed,) = self.processes.sums([float(error is not None)])
-        if error is not None:
-            raise error
-        if failed:
-            raise TaskError("the first process cannot go on; see its message")
-
-    def _prepare(self, train: Sequence[Row]) -> None:
-        """Write what stands at the beginning of a run, or see that it is the same."""
-        folder, task = self.folder, self.task
-        if folder.resuming and folder.config.exists():
-            stored: Settings[Any] = Settings.read(task, folder.config)
-            if differences := differing(stored, self.settings):
-                raise TaskError(f"{folder.path}: expected the settings it began with; got {differences}")
-        if not folder.parts.exists():
-            if not len(train):
-                raise TaskError("expected rows to train on; got none")
-            folder.save_parts(task.fit(train, self.settings.task).save)
-        self.settings.write(folder.config)
-        folder.note(task=f"{type(task).__module__}:{type(task).__qualname__}", finished=None)
-
-    def _compare(self, **digests: str | None) -> None:
-        """See that the rows are those that training began with."""
-        for side, digest in digests.items():
-            if self.folder.resuming and self.folder.facts.get(side, digest) != digest:
-                raise TaskError(
-                    f"{self.folder.path}: expected the rows it began with on the side to {side}; got others. "
-                    "Resume with the same files, or train in another folder"
-                )
-        self.folder.note(**digests)
+        )
+        self.check = None
+        if valid is not None and checked is not None:
+            self.check = Check(task, self.parts, settings.task, settings.training, checked, valid, processes)
+        state = self._train(examples)
+        model = self._fresh().to(processes.device)
+        chosen = finish(model, settings.training, state, self.check, folder, processes)
+        if self.console is not None:
+            self.console.print(f"weights: {chosen}", markup=False, highlight=False, soft_wrap=True)
+        return Run(task, settings, self.parts, model.eval(), folder)
 
     def _examples(self, side: str, rows: Sequence[Row]) -> Examples:
         examples = Examples(
@@ -146,22 +113,12 @@ class _Training:
             self.folder.path,
         )
         if not len(examples):
-            raise TaskError(f"expected rows to {side}; got none")
+            raise TaskError(f"expected rows on the {side} side; got none")
         return examples
 
     def _fresh(self) -> nn.Module:
         seed(self.settings.training.seed, torch.device("cpu"))
         return self.task.build(self.parts, self.settings.task)
-
-    def _stored(self, model: nn.Module) -> tuple[State, dict[str, Any] | None]:
-        """Return the state that was saved, and give the model its weights; a new state where none was."""
-        if not (self.folder.resuming and self.folder.last.exists()):
-            return State(), None
-        state, weights, optimizer = read_state(self.folder.last)
-        put_weights(model, weights, self.folder.last)
-        if not self.processes.first:
-            state.loss, state.count = 0.0, 0.0
-        return state, optimizer
 
     def _ended(self, state: State) -> bool:
         training = self.settings.training
@@ -171,31 +128,33 @@ class _Training:
             or 0 < 60 * training.minutes <= state.seconds
         )
 
-    def _train(self, model: nn.Module, state: State, optimizer: dict[str, Any] | None, examples: Examples) -> None:
-        training, processes = self.settings.training, self.processes
-        module = TaskModule(self.task, model, training, processes, state)
-        if optimizer is not None:
-            module.begin_with(optimizer)
-        metrics = None
-        if processes.first:
-            for path in checks_in(self.folder):
-                if int(path.stem.split("-")[1]) > state.update:
-                    path.unlink()
-            metrics = Metrics(self.folder.path, self.task.metrics, state.update)
-        progress = progress_on(self.console, training.updates, state.update)
+    def _train(self, examples: Examples) -> State:
+        """Make the updates that are left, and return what was counted at the end."""
+        training, processes, folder = self.settings.training, self.processes, self.folder
+        model, state, optimizer = self._fresh(), State(), None
+        if stored := stored_state(folder):
+            state, weights, optimizer = stored
+            put_weights(model, weights, folder.last)
+            if not processes.first:
+                # The first one has the sum of all.
+                state.loss, state.count = 0.0, 0.0
+        if self._ended(state):
+            return state
+        module = TaskModule(self.task, model, training, processes, state, optimizer)
+        feed = Feed(self.task, self.parts, examples, training, processes, state.update)
         names = tuple(weights_of(model))
+        progress = progress_on(self.console, training.updates, state.update)
+        metrics = Metrics(folder.path, self.task.metrics, state.update) if processes.first else None
         try:
             with Interrupts() as interrupts, _quiet():
-                steering = Steering(
-                    training, self.folder, processes, self.check, metrics, progress, interrupts, names
-                )
+                steering = Steering(training, folder, processes, self.check, metrics, progress, interrupts, names)
                 module.flags = steering.flags
-                feed = Feed(self.task, self.parts, examples, training, processes, state.update)
                 self._trainer(steering, model, training.updates - state.update).fit(module, feed)
         finally:
             progress.close()
             if metrics is not None:
                 metrics.close()
+        return state
 
     def _trainer(self, steering: Steering, model: nn.Module, updates: int) -> lightning.Trainer:
         training, processes = self.settings.training, self.processes
@@ -217,35 +176,6 @@ class _Training:
             use_distributed_sampler=False,
             default_root_dir=self.folder.path,
         )
-
-    def _finish(self, state: State) -> Run:
-        """Choose among the best weights, those of a last check that was cut off, and the average."""
-        model, folder = self._fresh().to(self.processes.device), self.folder
-        best, chosen, found = state.best, f"update {state.best_update}", None
-        for name, weights in self._candidates(state):
-            put_weights(model, weights, folder.checkpoints)
-            checked = self.check.run(model, self.processes.device) if self.check else None
-            if checked is None or best is None or checked.worth >= best:
-                best, chosen, found = checked.worth if checked else None, name, checked
-                if self.processes.first:
-                    write_weights(folder.weights, weights)
-        if self.processes.first:
-            folder.note(
-                finished={"weights": chosen, "update": state.update, "seconds": state.seconds, "best": best}
-            )
-        self.processes.wait()
-        put_weights(model, read_weights(folder.weights), folder.weights)
-        if self.console is not None:
-            line = f"weights: {chosen}" + (f": {told(found)}" if found else "")
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        return Run(self.task, self.settings, self.parts, model.eval(), folder)
-
-    def _candidates(self, state: State) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        if state.checked != state.update:
-            yield f"update {state.update}", read_state(self.folder.last)[1]
-        paths = checks_in(self.folder)[-self.settings.training.average :]
-        if min(len(paths), self.settings.training.average) > 1:
-            yield f"average of the last {len(paths)} checks", average(paths)
 
 
 def _devices(processes: Processes) -> list[int]:

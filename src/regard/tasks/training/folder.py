@@ -89,12 +89,11 @@ class RunFolder:
         """Let others train in it."""
         if self._lock is not None:
             self._lock.release()
-            (self.path / _LOCK).unlink(missing_ok=True)
             self._lock = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was noted of the run: its task, what it was trained on.
+        """What was noted of the run: what it was trained on, and how it ended.
 
         Raises:
             TaskError: the folder is no run's.
@@ -143,12 +142,13 @@ class RunFolder:
             self.resuming = False
         elif resume:
             _ = self.facts
-        elif not force:
+        # Where training never came to save anything, as after a mistake in the settings, nothing is lost.
+        elif force or (_MARK in there and not self.last.exists() and not self.weights.exists()):
+            self._empty(there)
+        else:
             what = "a run" if _MARK in there else f"other things ({', '.join(there[:3])})"
             then = "resume it with --resume, delete it with --force, or " if _MARK in there else ""
             raise TaskError(f"expected an empty folder; {self.path} holds {what}: {then}choose another folder")
-        else:
-            self._empty(there)
 
     def _empty(self, there: list[str]) -> None:
         """Delete a run, and nothing else."""

@@ -39,7 +39,18 @@ class TaskModule(lightning.LightningModule):
         settings: TrainingSettings,
         processes: Processes,
         state: State,
+        optimizer: dict[str, Any] | None = None,
     ) -> None:
+        """Prepare the updates.
+
+        Args:
+            task: has the loss.
+            model: of the task.
+            settings: of training.
+            processes: who share a batch.
+            state: counts the updates that were made, and those to come.
+            optimizer: the state in which the optimizer goes on. Default: it begins.
+        """
         super().__init__()
         self.model = model
         self.state = state
@@ -47,14 +58,10 @@ class TaskModule(lightning.LightningModule):
         self.flagged: list[float] = []
         self._task, self._settings, self._processes = task, settings, processes
         self._decayed = decayed(self)
-        self._stored: dict[str, Any] | None = None
+        self._stored = optimizer
         self._portion = 0
         self._count = self._tokens = 0.0
         self._loss: Tensor | None = None
-
-    def begin_with(self, optimizer: dict[str, Any]) -> None:
-        """Give the optimizer the state it had when it was saved."""
-        self._stored = optimizer
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimizer, in the state in which it was saved if it was."""

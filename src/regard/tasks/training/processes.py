@@ -1,7 +1,7 @@
 """The processes that train together: which one this is, and what they tell one another."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
-from regard.errors import TaskError
+from regard.errors import RegardError, TaskError
 from regard.tasks.training.settings import TrainingSettings
 
 T = TypeVar("T")
@@ -60,6 +60,24 @@ class Processes:
         values: list[T | None] = [None] * self.size
         distributed.all_gather_object(values, value)
         return [each for each in values if each is not None]
+
+    def on_first(self, act: Callable[[], None]) -> None:
+        """Do something on the first process; all go on when it is done, or none.
+
+        Raises:
+            TaskError: another process is the first one, and could not do it.
+        """
+        error = None
+        if self.first:
+            try:
+                act()
+            except RegardError as caught:
+                error = caught
+        (failed,) = self.sums([float(error is not None)])
+        if error is not None:
+            raise error
+        if failed:
+            raise TaskError("the first process cannot go on; see its message")
 
     def wait(self) -> None:
         """Go on when all processes are here."""

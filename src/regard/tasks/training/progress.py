@@ -23,8 +23,8 @@ class Progress(Protocol):
     def tell(self, update: int, tokens: int, loss: float) -> None:
         """Take in how far it is, and the loss since the last time."""
 
-    def say(self, text: str) -> None:
-        """Say something that stays, such as the scores of a check."""
+    def checked(self, update: int, text: str) -> None:
+        """Say what a check found, so that it stays."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -40,7 +40,7 @@ class Silent:
     def tell(self, update: int, tokens: int, loss: float) -> None:
         """Do nothing."""
 
-    def say(self, text: str) -> None:
+    def checked(self, update: int, text: str) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -61,8 +61,12 @@ class _Told:
         """Return whether it is time to be told."""
         return time.monotonic() - self._last >= self.every
 
+    def checked(self, update: int, text: str) -> None:
+        """Say what a check found, so that it stays."""
+        self.say(f"update {update}: {text}")
+
     def say(self, text: str) -> None:
-        """Say something that stays."""
+        """Write a line that stays."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def speeds(self, update: int, tokens: int) -> str:
@@ -96,6 +100,11 @@ class BarProgress(_Told):
         """Draw the bar anew."""
         told = f"loss {loss:.3f}, {self.speeds(update, tokens)}"
         self._bar.update(self._task, completed=update, told=told)
+
+    def checked(self, update: int, text: str) -> None:
+        """Say what a check found above the bar, which is then there."""
+        super().checked(update, text)
+        self._bar.update(self._task, completed=update)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

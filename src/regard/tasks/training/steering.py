@@ -169,7 +169,7 @@ class Steering(lightning.Callback):
             )
         if found is not None:
             best = " (best)" if state.best_update == state.update else ""
-            self._progress.say(f"update {state.update}: loss {mean:.3f}, {told(found)}{best}")
+            self._progress.checked(state.update, f"loss {mean:.3f}, {told(found)}{best}")
         state.loss, state.count, state.line = 0.0, 0.0, state.update
 
     def _refuse_nonfinite(self, loss: float) -> None:
@@ -189,7 +189,10 @@ class Steering(lightning.Callback):
         kept = max(self._settings.keep, self._settings.average)
         if kept:
             write_weights(self._folder.checkpoints / f"weights-{self._state.update:08}.safetensors", weights)
-        for path in checks_in(self._folder)[: -kept or None]:
+        there = checks_in(self._folder)
+        # Those of later updates were made by a sitting that did not come to save its state.
+        late = [path for path in there if int(path.stem.split("-")[1]) > self._state.update]
+        for path in [*late, *[each for each in there if each not in late][: -kept or None]]:
             path.unlink()
 
     def _save(
