@@ -1,4 +1,4 @@
-"""Any mechanism by words in a Transformer keeps the laws of models: caches and padding change nothing, all learns."""
+"""Any mechanism by words in a Transformer keeps the laws of models: caches and padding change nothing, all learn."""
 
 from functools import partial
 
