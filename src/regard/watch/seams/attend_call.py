@@ -3,12 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from regard.engines.contract import Computed, Problem
+from regard.engines.formula import dense_rows
+from regard.engines.nonfinite import clean
 from regard.errors import WantError
 from regard.mechanisms.masks.tensors import TensorMask
 from regard.watch.calls import Call
+from regard.watch.seams.given_weights import normalizers, problem_of
+
+# Of weights that are no softmax at most this many are made and kept, as of those that a model writes out.
+MOST_WEIGHTS = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +64,25 @@ class AttendCall:
         return self.given
 
     def seen(self, result: tuple[Computed, str]) -> Call:
-        """Return the call as it was seen.
+        """Return the call as it was seen; of weights that are no softmax, these themselves.
 
         Raises:
-            WantError: its weights are no softmax.
+            WantError: these would be too many numbers.
         """
-        mechanism = self.given.mechanism
-        if not self.given.is_softmax:
-            raise WantError(f"its weights are no softmax but {mechanism.weighing.kind}")
         computed, engine = result
-        return Call(self.given, computed.lse, engine, mechanism.dropout, computed.output)
+        dropout = self.given.mechanism.dropout
+        if self.given.is_softmax:
+            return Call(self.given, computed.lse, engine, dropout, computed.output)
+        if self.given.sizes.pairs > MOST_WEIGHTS:
+            kind, pairs = self.given.mechanism.weighing.kind, self.given.sizes.pairs
+            raise WantError(f"its weights are no softmax but {kind}, and {pairs:,} of them are too many to keep")
+        P = _weights(self.given)
+        told = f"{engine}, {self.given.mechanism.weighing.kind}"
+        return Call(problem_of(P, self.given.value), normalizers(P), told, dropout, computed.output)
+
+
+@torch.no_grad()
+def _weights(problem: Problem) -> Tensor:
+    """Return the weights (B, H, Nq, Nk) before dropout, by the formula; chance repeats what it drew."""
+    with torch.autocast(problem.device.type, enabled=False):
+        return dense_rows(clean(problem).problem).weighed.weights

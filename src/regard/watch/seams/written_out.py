@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from regard.engines.contract import Problem
-from regard.errors import MechanismError, ShapeError
-from regard.mechanisms.attention import Attention
-from regard.mechanisms.masks.tensors import TensorMask
-from regard.mechanisms.weighing import softmax
-from regard.shapes import broadcasts, compute_dtype
+from regard.errors import ShapeError
+from regard.shapes import broadcasts
 from regard.watch.calls import WRITTEN_OUT, Call
 from regard.watch.seams.einsum import Letters
+from regard.watch.seams.given_weights import normalizers, problem_of
 
 # How modules call the number of their heads.
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
@@ -107,31 +105,13 @@ class WrittenOutCall:
 
     def problem(self) -> Problem:
         """Return the weights as a problem: no dot products, and the logarithms of the weights in the mask."""
-        return self._problem(self._folded(self.weights.of(self.operands[0])))
+        return problem_of(self._folded(self.weights.of(self.operands[0])), self._values(self.operands[1]))
 
     def seen(self, result: Tensor) -> Call:
         """Return the call as it was seen; in each row the weights are what they are, so the log-sum-exp is 0."""
         P = self._folded(self.weights.of(self.operands[0]))
-        problem = self._problem(P)
-        lse = torch.zeros(P.shape[:3], dtype=compute_dtype(P.dtype), device=P.device)
-        lse.masked_fill_(P.amax(-1) <= 0 if P.shape[-1] else lse == 0, -torch.inf)
-        return Call(problem, lse, WRITTEN_OUT, self.weights.dropout, result, self.output)
-
-    def _problem(self, P: Tensor) -> Problem:
-        P = P.detach().to(compute_dtype(P.dtype))
-        batch, heads, queries, keys = P.shape
-        if bool((P < 0).any()):
-            raise MechanismError("weights: expected none below 0, as a softmax makes them; got some")
-        nothing = P.new_zeros(())
-        value = self._values(self.operands[1].detach().to(P.dtype))
-        # A sink without weight says that rows need not sum to 1: they are as the model made them.
-        weigh = softmax(sink=-math.inf)
-        return Problem(
-            nothing.expand(batch, heads, queries, 1),
-            nothing.expand(batch, heads, keys, 1),
-            value,
-            Attention(mask=TensorMask(P.log()), scale=1.0, weigh=weigh),
-        )
+        problem = problem_of(P, self._values(self.operands[1]))
+        return Call(problem, normalizers(P), WRITTEN_OUT, self.weights.dropout, result, self.output)
 
     def _values(self, V: Tensor) -> Tensor:
         """Return the values (B, H, Nk, Dv), the same ones several times where weights share them."""
