@@ -79,10 +79,12 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
     goes_on = torch.ones_like(first, dtype=torch.bool)  # (B, 1), whether more texts may count
     most = min(width * (1 + max(1, len(stops))), width * words)
     for count in range(1, length + 1):
-        every = sums.unsqueeze(-1) + logits.log_softmax(-1).view(items, width, words)
-        sums, place = every.flatten(1).topk(most, 1)  # (B, most)
-        source = place // words
-        written = torch.cat([taken(written, source), (place % words).unsqueeze(-1)], -1)  # (B, most, count)
+        # What is among the best of all is among the best of its own beam, and those few are soon added and sorted.
+        best, word = logits.log_softmax(-1).topk(min(most, words), -1)
+        every = (sums.unsqueeze(-1) + best.view(items, width, -1)).flatten(1)
+        sums, place = every.topk(most, 1)  # (B, most)
+        source, word = place // best.shape[-1], word.view(items, -1).gather(1, place)
+        written = torch.cat([taken(written, source), word.unsqueeze(-1)], -1)  # (B, most, count)
         stopped = stops.ended(written.flatten(0, 1)).view_as(sums)
         over = stopped | (count == length)
         score = (sums / beam.divisor(count)).masked_fill(~(over & goes_on), -torch.inf)
