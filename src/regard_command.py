@@ -23,3 +23,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         os.write(2, b"regard: interrupted\n")
     os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -67,13 +67,17 @@ def train(
     with extra():
         from regard.tasks.training.fit import fit
         from regard.tasks.training.folder import RunFolder
-    left = f"what was learned is in {out}: go on with the same command and --resume"
-    with interruptible(left), RunFolder.take(out, resume=resume, force=force) as folder:
+    with interruptible():
+        if out.is_dir() and any(out.iterdir()) and not (resume or force):
+            # Says why not, before the data are read, which may take long.
+            RunFolder.take(out).close()
         with progress.status("reading the data"):
             sides = _own(found, settings) if data is None else _read(found, settings, data, valid, progress)
+    left = f"what was learned is in {out}: go on with the same command and --resume"
+    with interruptible(left), RunFolder.take(out, resume=resume, force=force) as folder:
         run = fit(found, settings, *sides, folder, console=progress)
-        for line in _ended(run, out, sides[1][0]):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in _ended(run, out, sides[1][0]):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _attention(task: Task[Any, Any], words: str | None) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def removal_of(model: Any, source: Sequence[int], answer: Answer, parts: Vocabularies) -> Removal | None:
-    """Return what it takes to remove words of a source, or None where it has no word or nothing was written.
+    """Return what it takes to remove words of a source, or None where it has no word.
 
     The answer is the mean log-probability of the translation's tokens, its end included, given what is left.
 
@@ -42,7 +42,7 @@ def removal_of(model: Any, source: Sequence[int], answer: Answer, parts: Vocabul
         zip((word for word, special in enumerate(axis.special) if not special), range(len(source)), strict=False)
     )
     units = [unit_of_word.get(word) for word in axis.groups]
-    if not unit_of_word or not tokens:
+    if not unit_of_word:
         return None
     record = watched(model, [source], [tokens])
     sites = [site for site in record.sites if site.kind == "cross"]

@@ -1,0 +1,391 @@
+"""`regard train`, `evaluate` and `predict` as people use them: files, streams, and every mistake they make."""
+
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import regard
+from regard.cli import main
+from regard.tasks import load_run
+from tests.tasks import reversing, translating
+
+TASK = "tests.tasks.reversing:Reversing"
+SMALL = [
+    f"--set={each}"
+    for each in ("updates=20", "check_every=10", "warmup=5", "batch_tokens=64", "rate=0.01", "task.width=16")
+]
+TRANSLATION = [
+    f"--set={each}"
+    for each in ("updates=4", "check_every=2", "warmup=1", "batch_tokens=200", "width=16", "layers=1", "heads=2",
+                 "hidden=16", "tokenizer=words")
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process, in a folder of its own; return its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / ".cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / ".cache")
+    reversing_table(tmp_path / "rows.tsv", reversing.rows(60, 3))
+    return lambda *arguments, stdin=b"": call(monkeypatch, capsys, arguments, stdin)
+
+
+def call(monkeypatch, capsys, arguments, stdin=b""):
+    monkeypatch.setattr(sys, "argv", ["regard", *map(str, arguments)])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr()
+    return stop.value.code or 0, printed.out, printed.err
+
+
+def reversing_table(path, rows):
+    lines = ["source\ttarget", *("\t".join(row.values()) for row in rows)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return the folder of a run of digits."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    reversing.train(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    """Return the folder of a run of the made-up language, which few updates have taught nothing."""
+    from regard.tasks import RunFolder, Settings, fit
+
+    sets = [each.removeprefix("--set=") for each in TRANSLATION]
+    with RunFolder.take(tmp_path_factory.mktemp("translator") / "run") as folder:
+        rows = translating.rows(100)
+        fit(translating.TASK, Settings.read(translating.TASK, None, sets), rows, rows[:10], folder)
+    return folder.path
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".arrow"}
+
+
+# Training
+
+
+def test_training_ends_with_scores_and_commands_that_work(run):
+    code, out, err = run("train", TASK, "--out", "a run", *SMALL)
+    assert code == 0, err
+    first, *commands = out.splitlines()
+    assert first.startswith("exact ")
+    assert first.endswith("in a run")
+    assert "update 20: loss" in err
+    words = [shlex.split(line) for line in commands]
+    assert [each[:3] for each in words] == [
+        ["regard", name, "a run"] for name in ("predict", "predict", "evaluate")
+    ]
+    code, out, err = run(*words[0][1:])
+    assert code == 0, err
+    assert len(out.strip()) == len(words[0][3])
+    code, out, err = run(*("rows.tsv" if each == "FILE" else each for each in words[2][1:]))
+    assert code == 0, err
+
+
+def test_rows_are_held_out_where_none_are_given_and_bad_ones_are_told(run, tmp_path):
+    with (tmp_path / "rows.tsv").open("ab") as file:
+        file.write(b"12\n\xff\t1\n\t3\n")
+    code, _, err = run("train", TASK, "--train", "rows.tsv", "--out", "r", *SMALL)
+    assert code == 0, err
+    assert "3 of 63 rows left out" in err
+    assert "3 of 60 rows are held out to validate on" in err
+    assert load_run("r").settings.training.updates == 20
+    assert run("train", TASK, "--train", "rows.tsv", "--out", "s", "--strict", *SMALL)[0] == 2
+    assert not list((tmp_path / "s").glob("model*"))
+
+
+def test_two_files_of_text_are_given_one_after_the_other(run, tmp_path):
+    rows = reversing.rows(60, 4)
+    for name in ("source", "target"):
+        (tmp_path / f"t.{name}").write_text("".join(f"{row[name]}\n" for row in rows))
+    files = "--train", "t.source", "--train", "t.target"
+    code, _, err = run("train", TASK, *files, "--valid", "rows.tsv", "--out", "r", *SMALL)
+    assert code == 0, err
+    assert "held out" not in err
+    code, _, err = run("train", TASK, "--train", "t.source", "t.target", "--out", "s", *SMALL)
+    assert (code, "got 't.target'. For two files, write --train twice" in err) == (2, True)
+
+
+def test_settings_of_a_run_train_another_alike(run, tmp_path):
+    assert run("train", TASK, "--out", "one", *SMALL)[0] == 0
+    code, _, err = run("train", TASK, "--out", "two", "--config", "one/config.yaml")
+    assert code == 0, err
+    assert (tmp_path / "one/model.safetensors").read_bytes() == (tmp_path / "two/model.safetensors").read_bytes()
+    assert (tmp_path / "one/config.yaml").read_bytes() == (tmp_path / "two/config.yaml").read_bytes()
+
+
+def test_a_run_is_overwritten_only_when_that_is_said_and_goes_on_when_that_is(run, tmp_path):
+    command = "train", TASK, "--out", "r"
+    assert run(*command, *SMALL)[0] == 0
+    before = content(tmp_path / "r")
+    for wrong, said in (
+        ([], "--resume"),
+        (["--resume", "--force"], "both"),
+        (["--resume", "--set=seed=2"], "seed=2"),
+    ):
+        code, _, err = run(*command, *SMALL, *wrong)
+        assert (code, said in err) == (2, True), err
+        assert content(tmp_path / "r") == before
+    code, _, err = run(*command, *SMALL, "--set=updates=30", "--resume")
+    assert code == 0, err
+    assert "update 30: loss" in err
+    assert "update 20: loss" not in err
+    code, _, err = run(*command, *SMALL, "--force")
+    assert code == 0, err
+    assert (tmp_path / "r/model.safetensors").read_bytes() == before[tmp_path / "r/model.safetensors"]
+
+
+def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
+    command = "train", "translation", "--train", "rows.tsv", "--out", "r", *TRANSLATION
+    for wrong in (["--train", "missing.tsv"], ["--attention", "nonsense"]):
+        assert run(*command, *wrong)[0] == 2
+    code, _, err = run(*command)
+    assert code == 0, err
+    before = content(tmp_path / "r")
+    assert run(*command, "--force", "--train", "missing.tsv")[0] == 2
+    assert content(tmp_path / "r") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "Missing argument"),
+        (["train", TASK], "Missing option '--out'"),
+        (["train", "translaton", "--out", "o"], "Did you mean 'translation'?"),
+        (["train", "no_such:Task", "--out", "o"], "No module named 'no_such'"),
+        (["train", "json:loads", "--out", "o"], "expected a class that is a regard.tasks.Task"),
+        (["train", TASK, "--out", "o", "--set", "widht=3"], "Did you mean width?"),
+        (["train", TASK, "--out", "o", "--set", "width=a"], "expected a whole number; got 'a'"),
+        (["train", TASK, "--out", "o", "--config", "missing.yaml"], "cannot read missing.yaml"),
+        (["train", TASK, "--out", "o", "--attention", "dot"], "reversing sets it itself"),
+        (["train", TASK, "--out", "o", "--valid", "rows.tsv"], "--valid: expected --train too"),
+        (["train", TASK, "--out", "o", "--train", "missing.tsv"], "there is no file missing.tsv"),
+        (["train", TASK, "--out", "o", "--train", "rows.tsv", "--valid", "rows.tsv"], "the same ones in both"),
+        (["train", TASK, "--out", "o", "--train", "empty.tsv"], "empty.tsv is empty"),
+        (["train", TASK, "--out", "o", "--train", "one.tsv"], "expected at least 2 rows"),
+        (["train", TASK, "--out", "rows.tsv"], "rows.tsv"),
+        (["train", TASK, "--out", ".", "--force"], "."),
+        (["train", "translation", "--out", "o", "--set", "attention=nonsense"], "nonsense"),
+        (["train", "translation", "--out", "o", "--set", "source=target"], "expected two columns"),
+        (["evaluate", "RUN"], "Missing option '--data'"),
+        (["evaluate", "RUN", "--data", "missing.tsv"], "there is no file missing.tsv"),
+        (["evaluate", "RUN", "--data", "rows.tsv", "b.tsv"], "For two files, write --data twice"),
+        (["evaluate", "RUN", "--data", "rows.tsv", "--json", "no/a.json"], "does not exist"),
+        (["evaluate", "RUN", "--data", "rows.tsv", "--alignments", "gold"], "expected a task that aligns words"),
+        (["evaluate", "RUN", "--data", "rows.tsv", "--faithfulness", "9"], "expected a task that can remove words"),
+        (["evaluate", ".", "--data", "rows.tsv"], "expected a run's folder"),
+        (["predict"], "Missing argument"),
+        (["predict", "missing", "a"], "expected a run's folder"),
+        (["predict", "RUN"], "expected a text, --file"),
+        (["predict", "RUN", "1", "2"], "got also '2': put the text in quotes"),
+        (["predict", "RUN", "1", "--file", "rows.tsv"], "got both"),
+        (["predict", "RUN", "--file", "missing.txt"], "cannot read missing.txt"),
+        (["predict", "RUN", "--file", "."], "cannot read"),
+        (["predict", "RUN", "letters"], "expected digits"),
+        (["predict", "RUN", "1", "--look", "a.txt"], "ends in one of"),
+        (["predict", "RUN", "1", "--look", "no/a.html"], "does not exist"),
+        (["predict", "RUN", "-", "--look", "a.html"], "--look: expected one line of text"),
+        (["predict", "RUN", "1\n2", "--look", "a.html"], "--look: expected one line of text"),
+        (["predict", "RUN", "", "--look", "a.html"], "--look: expected one line of text"),
+        (["predict", "RUN", "1", "--target", "2"], "--target: expected --look too"),
+    ],
+)
+def test_a_mistake_gets_one_message_and_exit_code_2(run, trained, tmp_path, arguments, said):
+    (tmp_path / "empty.tsv").touch()
+    reversing_table(tmp_path / "one.tsv", reversing.rows(1, 3))
+    before = content(tmp_path) | content(trained)
+    code, out, err = run(*(trained if each == "RUN" else each for each in arguments))
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert not out
+    after = content(tmp_path) | content(trained)
+    assert {path: after.get(path) for path in before} == before
+    new = after.keys() - before.keys()
+    assert not [path for path in new if path.suffix in (".pt", ".safetensors", ".part", ".html", ".png")]
+
+
+# Answers
+
+
+def test_every_line_gets_a_line_in_its_place(run, trained, tmp_path):
+    lines = [row["source"] for row in reversing.rows(700, 9)]
+    lines[5:5] = ["", "   "]
+    text = "\n".join(lines)
+    (tmp_path / "lines.txt").write_text(text)
+    expected = [answer.text for answer in load_run(trained).predict(lines)]
+    for arguments, stdin in ((["--file", "lines.txt"], b""), (["-"], f"{text}\n".encode()), ([text], b"")):
+        code, out, err = run("predict", trained, *arguments, stdin=stdin)
+        assert (code, err) == (0, "")
+        assert out.split("\n") == [*expected, ""]
+    assert expected[5:7] == ["", ""]
+
+
+def test_nothing_in_nothing_out(run, trained):
+    assert run("predict", trained, "-") == (0, "", "")
+    assert run("predict", trained, "") == (0, "\n", "")
+
+
+def test_lines_before_a_bad_one_are_answered(run, trained):
+    code, out, err = run("predict", trained, "-", stdin=b"12\n\xff\n34\n")
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert "line 2 of standard input has other bytes" in err
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.png", "a.json"])
+def test_what_was_attended_to_is_written(run, translator, tmp_path, name):
+    code, out, err = run("predict", translator, "one three", "--look", name)
+    assert (code, err) == (0, f"wrote {name}\n")
+    assert out == run("predict", translator, "one three")[1]
+    assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_a_given_answer_can_be_looked_into(run, translator, tmp_path):
+    hostile = "eins </script><b> שלום"
+    code, _, err = run("predict", translator, "one three", "--look", "a.json", "--target", hostile)
+    assert code == 0, err
+    groups = json.loads((tmp_path / "a.json").read_text())["groups"]
+    cross = next(group for group in groups if group["name"] == "cross-attention")
+    assert cross["query_words"][0] == "eins"
+    assert cross["key_words"][:2] == ["one", "three"]
+
+
+# Scores
+
+
+def test_scores_are_printed_and_written(run, trained, tmp_path):
+    code, out, err = run("evaluate", trained, "--data", "rows.tsv", "--json", "scores.json")
+    assert code == 0, err
+    found = json.loads((tmp_path / "scores.json").read_text())
+    rows = reversing.rows(60, 3)
+    answers = load_run(trained).predict(row["source"] for row in rows)
+    right = sum(answer.text == row["target"] for answer, row in zip(answers, rows, strict=True))
+    assert (found["rows"], found["scores"]) == (60, {"exact": pytest.approx(100 * right / 60)})
+    assert out.splitlines()[0].split() == ["exact", f"{100 * right / 60:.2f}"]
+    assert run("evaluate", trained, "--data", "rows.tsv", "--strict")[0] == 0
+
+
+def test_alignments_and_faithfulness_are_reported(run, translator, tmp_path):
+    rows = [row for row in translating.rows(60, 5) if len(row["source"].split()) > 3][:12]
+    reversing_table(tmp_path / "pairs.tsv", rows)
+    links = [" ".join(f"{place}-{place}" for place in range(len(row["source"].split()))) for row in rows]
+    (tmp_path / "gold").write_text("".join(f"{line}\n" for line in links))
+    options = "--alignments", "gold", "--faithfulness", "5", "--json", "a.json"
+    code, out, err = run("evaluate", translator, "--data", "pairs.tsv", *options)
+    assert code == 0, err
+    assert "nrefs:1|case:mixed" in out
+    assert "Removing the words that attention highlights" in out
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert set(found["scores"]) == {"BLEU", "chrF", "exact", "alignment error rate"}
+    assert found["faithfulness"]["rows"] == 5
+    assert "attention" in found["faithfulness"]["better_than_random"]["comprehensiveness"]
+    (tmp_path / "gold").write_text("0-0\n")
+    code, _, err = run("evaluate", translator, "--data", "pairs.tsv", "--alignments", "gold")
+    assert (code, "expected an alignment for each of 12 pairs" in err) == (2, True)
+
+
+def test_of_several_processes_one_speaks(run, trained, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    assert run("evaluate", trained, "--data", "rows.tsv") == (0, "", "")
+    assert run("evaluate", "missing", "--data", "rows.tsv")[1:] == ("", "")
+    assert run("train", TASK, "--out", "o", "--set", "widht=3") == (2, "", "")
+
+
+# Processes of their own
+
+
+def started(folder, *arguments, launcher=("-c", "import regard.cli; regard.cli.main()"), **options):
+    paths = [Path(regard.__file__).parents[1], Path(__file__).parents[2]]
+    return subprocess.Popen(
+        [sys.executable, *launcher, *map(str, arguments)],
+        cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"},
+        # Whatever runs the tests may ignore interrupts, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_that_ends_as_if_nothing_had_happened(tmp_path):
+    command = ["train", TASK, *SMALL, "--set=updates=400", "--out"]
+    process = started(tmp_path, *command, "stopped")
+    metrics = tmp_path / "stopped/metrics.csv"
+    while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 3):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, out) == (130, ""), err
+    last = err.splitlines()[-1]
+    assert last == "regard: interrupted; what was learned is in stopped: go on with the same command and --resume"
+    assert "Traceback" not in err
+    for arguments in ([*command, "stopped", "--resume"], [*command, "whole"]):
+        process = started(tmp_path, *arguments)
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    one, other = (tmp_path / name / "model.safetensors" for name in ("stopped", "whole"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_stream_that_never_ends_is_answered_line_by_line(tmp_path, trained):
+    process = started(tmp_path, "predict", trained, "-")
+    run = load_run(trained)
+    for line in ("12", "", "987"):
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "".join(f"{answer.text}\n" for answer in run.predict([line]))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, out, err) == (130, "", "regard: interrupted\n")
+
+
+@pytest.mark.slow
+def test_who_reads_no_further_ends_it_without_a_word(tmp_path, trained):
+    (tmp_path / "lines.txt").write_text("12\n" * 100_000)
+    process = started(tmp_path, "predict", trained, "--file", "lines.txt")
+    assert len(process.stdout.readline()) == 3
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=240)
+    assert process.returncode in (1, -signal.SIGPIPE)
+    assert err == ""
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_one_speaks(tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "regard_command")
+    command = ("train", TASK, *SMALL, "--out", "r")
+    process = started(tmp_path, *command, launcher=launcher)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert out.count("exact") == 1
+    assert err.count("update 20: loss") == 1
+    process = started(tmp_path, *command, launcher=launcher)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert err.count("holds a run") == 1
+
+
+def test_the_state_of_torch_is_left_alone(run, trained):
+    before = torch.get_rng_state(), torch.is_grad_enabled()
+    assert run("predict", trained, "12")[0] == 0
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.is_grad_enabled() == before[1]
