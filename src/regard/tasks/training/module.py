@@ -18,6 +18,7 @@ from regard.tasks.training.randomness import seed
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import State
+from regard.tasks.training.strategies import load_optimizer
 
 
 class TaskModule(lightning.LightningModule):
@@ -67,10 +68,7 @@ class TaskModule(lightning.LightningModule):
         """Return the optimizer, in the state in which it was saved if it was."""
         optimizer = make_optimizer(self, self._decayed, self._settings)
         if self._stored is not None:
-            root = self.trainer.strategy.model
-            if isinstance(root, FullyShardedDataParallel):
-                self._stored = FullyShardedDataParallel.optim_state_dict_to_load(root, optimizer, self._stored)
-            optimizer.load_state_dict(self._stored)
+            load_optimizer(self.trainer.strategy.model, optimizer, self._stored)
             self._stored = None
         return optimizer
 

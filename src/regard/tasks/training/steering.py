@@ -4,13 +4,11 @@ import math
 import os
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as lightning
 from torch import Tensor
-from torch.distributed.fsdp import FullyShardedDataParallel
 
 from regard.errors import TaskError
 from regard.tasks.training.checking import Check, Checked
@@ -23,6 +21,7 @@ from regard.tasks.training.progress import Progress
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import write_state
+from regard.tasks.training.strategies import whole_weights
 from regard.tasks.training.weights import write_weights
 
 # Updates between lines of metrics.
@@ -75,6 +74,7 @@ class Steering(lightning.Callback):
         self._interrupts.deferred = True
         if self._state.update and self._due(self._state.update) and self._state.checked != self._state.update:
             self._checked(trainer, module)
+            trainer.should_stop = self._out_of_patience()
 
     def on_train_batch_end(
         self,
@@ -93,14 +93,15 @@ class Steering(lightning.Callback):
         stopped, over = module.flagged
         if self._progress.due() and state.count:
             self._progress.tell(state.update, state.tokens, float(state.loss) / state.count)
+        ends = bool(over) or state.update >= self._settings.updates
+        due = ends or self._due(state.update)
+        if state.update % LINE_EVERY == 0 and not due:
+            self._line(module)
         if stopped:
             self._save(trainer, module)
             raise Interrupted
-        ends = bool(over) or state.update >= self._settings.updates
-        if ends or self._due(state.update):
+        if due:
             self._checked(trainer, module)
-        elif state.update % LINE_EVERY == 0:
-            self._line(module)
         if ends or self._out_of_patience():
             trainer.should_stop = True
 
@@ -124,7 +125,7 @@ class Steering(lightning.Callback):
         if self._check is not None:
             self._interrupts.deferred = self._processes.size > 1
             try:
-                with _whole(trainer):
+                with whole_weights(trainer.strategy.model):
                     found = self._check.run(module.model, module.device)
             except Interrupted:
                 self._interrupts.deferred = True
@@ -232,11 +233,3 @@ def _copy(source: Path, aim: Path) -> None:
 
 def _ours(module: lightning.LightningModule) -> TaskModule:
     return cast(TaskModule, module)
-
-
-def _whole(trainer: lightning.Trainer) -> AbstractContextManager[Any]:
-    """Return the context in which every process has the whole weights."""
-    root = trainer.strategy.model
-    if isinstance(root, FullyShardedDataParallel):
-        return FullyShardedDataParallel.summon_full_params(root, writeback=False)
-    return nullcontext()
