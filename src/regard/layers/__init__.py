@@ -13,6 +13,7 @@ from regard.layers.caches.state import SourceStateCache, StateCache
 from regard.layers.chosen_blocks import mixture_of_blocks
 from regard.layers.compression import Compression
 from regard.layers.drop_path import DropPath
+from regard.layers.dropout import Dropout
 from regard.layers.feed_forward import FeedForward, GatedFeedForward
 from regard.layers.multi_head import MultiHead
 from regard.layers.named import named
@@ -42,6 +43,7 @@ __all__ = [
     "Compression",
     "DecoderBlock",
     "DropPath",
+    "Dropout",
     "DynamicNTKScaling",
     "EncoderBlock",
     "FeedForward",

@@ -14,6 +14,7 @@ from regard.models.generation import (
     stream,
 )
 from regard.models.loading import from_pretrained
+from regard.models.loss import vocabulary_loss
 from regard.models.recurrent.model import Recurrent, input_feeding, searching
 from regard.models.t5 import t5, t5_base, t5_small
 from regard.models.transformer import Transformer, transformer, transformer_base, transformer_big
@@ -53,4 +54,5 @@ __all__ = [
     "transformer_big",
     "vit",
     "vit_base",
+    "vocabulary_loss",
 ]
