@@ -246,8 +246,10 @@ def _transformed(query: Tensor, key: Tensor, value: Tensor, mechanism: Attention
     """Whether tensors stand for others inside a functorch transform; a compiler refuses such calls by itself."""
     if torch.compiler.is_compiling():
         return False
-    tensors = (query, key, value, *(tensors_in(mechanism) if _may_hold_tensors(mechanism) else ()))
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in tensors)
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    if wrapped(query) or wrapped(key) or wrapped(value):
+        return True
+    return _may_hold_tensors(mechanism) and any(map(wrapped, tensors_in(mechanism)))
 
 
 def _may_hold_tensors(mechanism: Attention | LinearAttention) -> bool:

@@ -59,10 +59,9 @@ def _shown(name: str, tensor: Tensor) -> str:
     return f"{name} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
 
 
-def _require(holds: bool, expected: str, query: Tensor, key: Tensor, value: Tensor) -> None:
-    if not holds:
-        got = ", ".join([_shown("query", query), _shown("key", key), _shown("value", value)])
-        raise ShapeError(f"expected {expected}; got {got}")
+def _misfit(expected: str, query: Tensor, key: Tensor, value: Tensor) -> ShapeError:
+    got = ", ".join([_shown("query", query), _shown("key", key), _shown("value", value)])
+    return ShapeError(f"expected {expected}; got {got}")
 
 
 def check(query: Tensor, key: Tensor, value: Tensor) -> Sizes:
@@ -77,37 +76,36 @@ def check(query: Tensor, key: Tensor, value: Tensor) -> Sizes:
         ShapeError: an axis is missing or does not match, data types or devices differ, or the data type is
             not a floating one.
     """
-    given = (query, key, value)
+    if expected := _missing(query, key, value):
+        raise _misfit(expected, query, key, value)
+    (batch, heads, queries, width), (_, key_heads, keys, value_width) = query.shape, value.shape
+    return Sizes(batch, heads, key_heads, queries, keys, width, value_width)
 
-    def require(holds: bool, expected: str) -> None:
-        _require(holds, expected, query, key, value)
 
-    require(
-        all(t.ndim == 4 for t in given),
-        "query (B, H, Nq, D), key (B, G, Nk, D) and value (B, G, Nk, Dv), four axes each",
-    )
-    require(len({t.dtype for t in given}) == 1, "one data type for all three (convert with .to(dtype))")
-    require(query.dtype in FLOATS, "float64, float32, bfloat16 or float16")
-    require(len({t.device for t in given}) == 1, "all three on one device")
-    require(query.shape[0] == key.shape[0] == value.shape[0], "the same batch size for all three")
-    require(query.shape[3] == key.shape[3], "query and key of the same width D")
-    require(query.shape[3] > 0, "queries of width at least 1")
-    require(key.shape[2] == value.shape[2], "as many values as keys")
-    require(key.shape[1] == value.shape[1], "as many value heads as key heads")
-    heads, key_heads = query.shape[1], key.shape[1]
-    require(
-        heads == key_heads or (key_heads > 0 and heads % key_heads == 0),
-        f"query heads ({heads}) to be a multiple of key heads ({key_heads})",
-    )
-    return Sizes(
-        batch=query.shape[0],
-        heads=heads,
-        key_heads=key_heads,
-        queries=query.shape[2],
-        keys=key.shape[2],
-        width=query.shape[3],
-        value_width=value.shape[3],
-    )
+def _missing(query: Tensor, key: Tensor, value: Tensor) -> str | None:
+    """Return what a call would have to be and is not; each of these is asked at every call, and so in few words."""
+    if not query.ndim == key.ndim == value.ndim == 4:
+        return "query (B, H, Nq, D), key (B, G, Nk, D) and value (B, G, Nk, Dv), four axes each"
+    if not query.dtype == key.dtype == value.dtype:
+        return "one data type for all three (convert with .to(dtype))"
+    if query.dtype not in FLOATS:
+        return "float64, float32, bfloat16 or float16"
+    if not query.device == key.device == value.device:
+        return "all three on one device"
+    (batch, heads, _, width), (items, key_heads, keys, key_width), of_values = query.shape, key.shape, value.shape
+    if not batch == items == of_values[0]:
+        return "the same batch size for all three"
+    if width != key_width:
+        return "query and key of the same width D"
+    if width == 0:
+        return "queries of width at least 1"
+    if keys != of_values[2]:
+        return "as many values as keys"
+    if key_heads != of_values[1]:
+        return "as many value heads as key heads"
+    if heads != key_heads and (key_heads == 0 or heads % key_heads):
+        return f"query heads ({heads}) to be a multiple of key heads ({key_heads})"
+    return None
 
 
 def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
@@ -123,20 +121,17 @@ def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor
     Raises:
         ShapeError: fewer than two axes, or leading axes that do not broadcast.
     """
-    given = (query, key, value)
-    if all(t.ndim == 4 for t in given) and query.shape[0] == key.shape[0] == value.shape[0]:
+    if query.ndim == key.ndim == value.ndim == 4 and query.shape[0] == key.shape[0] == value.shape[0]:
         return query, key, value, tuple(query.shape[:2])
-
-    def require(holds: bool, expected: str) -> None:
-        _require(holds, expected, query, key, value)
-
-    require(all(t.ndim >= 2 for t in given), "query (..., H, Nq, D), key (..., G, Nk, D), value (..., G, Nk, Dv)")
+    given = (query, key, value)
+    if any(t.ndim < 2 for t in given):
+        raise _misfit("query (..., H, Nq, D), key (..., G, Nk, D), value (..., G, Nk, Dv)", *given)
     most = max(t.ndim for t in given)
     three = [t.unsqueeze(0) if t.ndim == 2 else t for t in given]
     try:
         batch = torch.broadcast_shapes(*(t.shape[:-3] for t in three))
     except RuntimeError:
-        require(False, "leading axes, before the heads, that broadcast to one another")
+        raise _misfit("leading axes, before the heads, that broadcast to one another", *given) from None
     four = [t.expand(*batch, *t.shape[-3:]).reshape(math.prod(batch), *t.shape[-3:]) for t in three]
     lead = () if most == 2 else (*batch, four[0].shape[1])
     return four[0], four[1], four[2], lead

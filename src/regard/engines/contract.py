@@ -61,13 +61,13 @@ class Problem:
     @property
     def score(self) -> Dot | TanhSum:
         """The prepared score."""
-        score = self.mechanism.score
-        return score if isinstance(score, TanhSum) else score if isinstance(score, Dot) else Dot()
+        return self.mechanism.score  # type: ignore[return-value]
 
     @property
     def scale(self) -> float:
         """The factor on the dot products; 1 for scores that are none."""
-        return self.score.scale_for(self.sizes.width) if isinstance(self.score, Dot) else 1.0
+        score = self.score
+        return score.scale_for(self.sizes.width) if isinstance(score, Dot) else 1.0
 
     @property
     def device(self) -> torch.device:
@@ -114,21 +114,20 @@ class Problem:
     @property
     def parameters(self) -> tuple[Tensor, ...]:
         """The tensors in the mechanism of which a gradient is asked, each once."""
-        if not torch.is_grad_enabled() or self._holds_no_tensor:
+        if not torch.is_grad_enabled() or self.is_plain:
             return ()
         return tuple({id(t): t for t in tensors_in(self.mechanism) if t.requires_grad}.values())
 
     @property
-    def _holds_no_tensor(self) -> bool:
-        """Whether a glance at the mechanism tells that there is no tensor in it."""
-        mechanism = self.mechanism
-        plain = len(mechanism.modifiers) == 0 and isinstance(mechanism.score, Dot) and self.sums_to_one
-        return plain and isinstance(self.mask, Full | Band)
+    def is_plain(self) -> bool:
+        """Whether a glance tells that it is softmax over scaled dots, and that the mechanism holds no tensor."""
+        return self.mechanism.is_plain and isinstance(self.mask, Full | Band)
 
     @property
     def wants_grad(self) -> bool:
         """Whether a gradient is asked of query, key or value."""
-        return torch.is_grad_enabled() and any(t.requires_grad for t in (self.query, self.key, self.value))
+        asked = self.query.requires_grad or self.key.requires_grad or self.value.requires_grad
+        return asked and torch.is_grad_enabled()
 
     def nothing(self) -> "Computed":
         """Return attention over no keys, from which gradients (of 0) flow back all the same."""

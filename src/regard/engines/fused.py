@@ -24,6 +24,8 @@ from regard.shapes import compute_dtype
 # Below so many pairs of positions one call of the kernel, the mask a tensor, is faster than several that skip.
 SMALL = 1 << 18
 
+CAUSAL = Band(None, 0, "first")
+
 
 class Fused:
     """One call of the kernel behind `torch.nn.functional.scaled_dot_product_attention`."""
@@ -32,6 +34,10 @@ class Fused:
 
     def against(self, problem: Problem) -> list[str]:
         """Refuse what torch would compute with the full matrix of scores."""
+        device = problem.device.type
+        unknown = [] if device in ("cpu", "cuda") else [f"no fused kernel is known for device {device}"]
+        if problem.is_plain:
+            return unknown
         reasons = []
         if not problem.is_softmax or not problem.is_dot_and_bias:
             return [f"torch's fused kernels compute softmax over dot products; this is {problem.mechanism}"]
@@ -47,9 +53,7 @@ class Fused:
             reasons.append(
                 f"the mask adds numbers beyond {LARGE:g} to a row, where torch's fused gradient is wrong"
             )
-        if problem.device.type not in ("cpu", "cuda"):
-            reasons.append(f"no fused kernel is known for device {problem.device.type}")
-        return reasons
+        return reasons + unknown
 
     def unasked(self, problem: Problem) -> list[str]:
         """Leave to others a mask that the kernel does not know by name, unless the call is short."""
@@ -77,7 +81,7 @@ def _built_in(problem: Problem) -> bool:
     """Whether the kernel knows the mask by name; it forbids before it scales, so -inf must stay -inf."""
     if problem.mechanism.modifiers:
         return False
-    return isinstance(problem.mask, Full) or (problem.mask == Band(None, 0, "first") and problem.scale > 0)
+    return isinstance(problem.mask, Full) or (problem.mask == CAUSAL and problem.scale > 0)
 
 
 def _mask_elements(problem: Problem) -> int:

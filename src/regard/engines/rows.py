@@ -33,9 +33,8 @@ class Rows:
 
     def against(self, problem: Problem) -> list[str]:
         """Refuse all but softmax over dot products that sees everything."""
-        plain = problem.is_softmax and problem.sums_to_one and problem.is_dot_and_bias and not problem.adds
         reasons = []
-        if not plain or not isinstance(problem.mask, Full) or problem.mechanism.dropout:
+        if not problem.mechanism.is_plain or not isinstance(problem.mask, Full):
             reasons.append("it computes softmax over scaled dot products without a mask only")
         if problem.query.dtype != torch.bfloat16:
             reasons.append("it is for bfloat16")

@@ -31,7 +31,11 @@ class Held(nn.Module):
                 self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, x: Tensor) -> Attention | LinearAttention:
-        """Return the mechanism, whatever the input; what a function has captured stays as it was given."""
+        """Return the mechanism, whatever the input."""
+        return self.now()
+
+    def now(self) -> Attention | LinearAttention:
+        """Return the mechanism; what a function has captured stays as it was given."""
         mechanism = self.mechanism
         if isinstance(mechanism, Attention) and mechanism.dropout and not self.training:
             mechanism = replace(mechanism, dropout=0.0)

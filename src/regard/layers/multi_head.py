@@ -131,7 +131,8 @@ class MultiHead(nn.Module):
             LayerError: a mask, source or cache that this layer has no use for.
         """
         self._check_inputs(x, source)
-        mechanism = self.mechanism(x)
+        made = self.mechanism
+        mechanism = made.now() if isinstance(made, Held) else made(x)
         if isinstance(mechanism, LinearAttention):
             _check_linear(mechanism, cache, is_source=source is not None)
             heads = (

@@ -1,9 +1,8 @@
 """The mechanism: one frozen value that says which attention is meant."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import InitVar, dataclass
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -66,35 +65,41 @@ class Attention:
     @property
     def rule(self) -> Mask:
         """The mask as a rule, whatever it was given as."""
-        return cast("Mask", self.mask)
+        return self.mask  # type: ignore[return-value]
 
     def masked(self, mask: Mask) -> "Attention":
         """Return the same attention with another mask, of which nothing has to be checked anew."""
         if mask is self.mask:
             return self
-        other = copy(self)
-        object.__setattr__(other, "mask", mask)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), mask=mask)
         return other
 
     @property
     def scoring(self) -> Score:
         """The score, whatever it was given as."""
-        return cast("Score", self.score)
+        return self.score  # type: ignore[return-value]
 
     @property
     def weighing(self) -> Weighing:
         """The way from scores to weights."""
-        return cast("Weighing", self.weigh)
+        return self.weigh  # type: ignore[return-value]
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What happens to scores in order, biases last."""
-        return cast("tuple[Modifier, ...]", self.modify)
+        return self.modify  # type: ignore[return-value]
 
     @property
     def draws(self) -> bool:
         """Whether chance plays a part."""
         return self.weighing.draws or self.dropout > 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is softmax over scaled dot products and nothing else, whatever the mask."""
+        plain = isinstance(self.weigh, Softmax) and self.weigh.sink is None and not self.dropout
+        return plain and isinstance(self.score, Dot) and len(self.modifiers) == 0
 
     def __str__(self) -> str:
         parts = [self.scoring.kind, *(each.kind for each in self.modifiers)]

@@ -69,7 +69,7 @@ class GrowingCache:
         memory = self._room.memory if self._room is not None and self._room.fits(kept, stop) else _roomy(kept, stop)
         memory.key[:, :, start:stop] = new.key
         memory.value[:, :, start:stop] = new.value
-        self._room = _Room(memory, memory.first(stop))
+        self._room = _Room(memory, Kept(memory.key[:, :, :stop], memory.value[:, :, :stop]))
         return self._room.handed
 
 
