@@ -13,7 +13,7 @@ from regard.errors import TaskError
 from regard.tasks import Scores, load_run
 from regard.tasks.data.batches import TokenBatches
 from regard.tasks.settings import Settings
-from regard.tasks.training.optimizer import decayed, make_optimizer
+from regard.tasks.training.optimizer import make_optimizer
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.weights import read_weights
@@ -238,7 +238,7 @@ def test_bfloat16_learns_other_bits_and_keeps_float32_weights(tmp_path):
 
 def test_vectors_do_not_decay():
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
-    groups = make_optimizer(model, decayed(model), TrainingSettings(weight_decay=0.1)).param_groups
+    groups = make_optimizer(model, TrainingSettings(weight_decay=0.1)).param_groups
     assert [[each.ndim for each in group["params"]] for group in groups] == [[2], [1, 1, 1]]
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
 

@@ -58,12 +58,14 @@ def test_a_training_that_is_stopped_and_resumed_ends_with_the_same_bits(tmp_path
     assert measured(stopped) == measured(whole)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_processes_equal_one(tmp_path, accumulate):
-    sets = ("dropout=0", f"accumulate={accumulate}", "updates=20", "average=2")
-    done = in_process(tmp_path / "two", *sets, launcher=TORCHRUN)
-    assert done.returncode == 0, done.stderr
-    train(tmp_path / "one", *sets)
+@pytest.mark.parametrize(("strategy", "accumulate", "sittings"), [("ddp", 2, (20,)), ("fsdp", 1, (10, 20))])
+def test_two_processes_equal_one(tmp_path, strategy, accumulate, sittings):
+    sets = ("dropout=0", f"accumulate={accumulate}", "average=2", "width=32")
+    for updates in sittings:
+        asked = (*sets, f"strategy={strategy}", f"updates={updates}")
+        done = in_process(tmp_path / "two", *asked, launcher=TORCHRUN, resume=updates != sittings[0])
+        assert done.returncode == 0, done.stderr
+    train(tmp_path / "one", *sets, "updates=20")
     one, two = (read_weights(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, atol=1e-5, rtol=1e-5)

@@ -149,20 +149,20 @@ class _Training:
             with Interrupts() as interrupts, _quiet():
                 steering = Steering(training, folder, processes, self.check, metrics, progress, interrupts, names)
                 module.flags = steering.flags
-                self._trainer(steering, model, training.updates - state.update).fit(module, feed)
+                self._trainer(steering, training.updates - state.update).fit(module, feed)
         finally:
             progress.close()
             if metrics is not None:
                 metrics.close()
         return state
 
-    def _trainer(self, steering: Steering, model: nn.Module, updates: int) -> lightning.Trainer:
+    def _trainer(self, steering: Steering, updates: int) -> lightning.Trainer:
         training, processes = self.settings.training, self.processes
         return lightning.Trainer(
             accelerator="gpu" if processes.device.type == "cuda" else "cpu",
             devices=processes.here,
             num_nodes=processes.size // processes.here,
-            strategy=strategy_of(training, processes, model),
+            strategy=strategy_of(training, processes),
             precision="bf16-mixed" if training.precision == "bfloat16" else "32-true",
             max_epochs=-1,
             max_steps=updates,

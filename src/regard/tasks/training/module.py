@@ -1,24 +1,25 @@
 """Any task's model as Lightning trains it."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, cast
 
 import lightning.pytorch as lightning
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from regard.tasks.contract import Task
 from regard.tasks.training.feeding import Portion
-from regard.tasks.training.optimizer import decayed, make_optimizer
+from regard.tasks.training.optimizer import make_optimizer
 from regard.tasks.training.processes import Processes
 from regard.tasks.training.randomness import seed
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import State
-from regard.tasks.training.strategies import load_optimizer
+from regard.tasks.training.strategies import load_optimizer, scale, share_out
 
 
 class TaskModule(lightning.LightningModule):
@@ -29,9 +30,12 @@ class TaskModule(lightning.LightningModule):
     Attributes:
         model: the model.
         state: what is counted; `state.update` is how many updates were made.
+        bare: a copy of the model, no part of this module, where the weights are shared out.
         flags: asked at each update what this process has to say; all of them must ask for as many numbers.
         flagged: the sums over all processes of what they said at the last update.
     """
+
+    bare: nn.Module | None
 
     def __init__(
         self,
@@ -58,7 +62,8 @@ class TaskModule(lightning.LightningModule):
         self.flags: Callable[[], list[float]] = list
         self.flagged: list[float] = []
         self._task, self._settings, self._processes = task, settings, processes
-        self._decayed = decayed(self)
+        shared = settings.strategy == "fsdp" and processes.size > 1
+        self.__dict__["bare"] = copy.deepcopy(model) if shared else None
         self._stored = optimizer
         self._portion = 0
         self._count = self._tokens = 0.0
@@ -66,15 +71,23 @@ class TaskModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimizer, in the state in which it was saved if it was."""
-        optimizer = make_optimizer(self, self._decayed, self._settings)
+        optimizer = make_optimizer(self, self._settings)
         if self._stored is not None:
-            load_optimizer(self.trainer.strategy.model, optimizer, self._stored)
+            load_optimizer(self, optimizer, self._stored)
             self._stored = None
         return optimizer
 
+    def configure_model(self) -> None:
+        """Share the weights out, where that is asked for."""
+        if self.bare is not None and not isinstance(self, FSDPModule):
+            share_out(self, cast(DeviceMesh, self.device_mesh)["data_parallel"])
+
     def training_step(self, portion: Portion) -> Tensor:
+        """Return the loss of one portion; weights that are shared out are gathered as a module is called."""
+        return cast(Tensor, self(Portion(*portion)))
+
+    def forward(self, portion: Portion) -> Tensor:
         """Return the sum of the losses of one portion; it is divided when the whole count is known."""
-        portion = Portion(*portion)
         words = [self._settings.seed, self.state.update, self._portion, self._processes.rank]
         seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]), self.device)
         self._portion += 1
@@ -92,7 +105,8 @@ class TaskModule(lightning.LightningModule):
         settings, state = self._settings, self.state
         count, tokens, *self.flagged = self._processes.sums([self._count, self._tokens, *self.flags()])
         # Lightning divides by the number of batches, and the strategy by the number of processes.
-        self._scale(settings.accumulate * self._processes.size / max(count, 1.0))
+        gradients = [each.grad for each in self.parameters() if each.grad is not None]
+        scale(gradients, settings.accumulate * self._processes.size / max(count, 1.0), settings.clip)
         state.update += 1
         state.tokens += int(tokens)
         state.count += self._count
@@ -101,22 +115,6 @@ class TaskModule(lightning.LightningModule):
         self._portion, self._count, self._tokens, self._loss = 0, 0.0, 0.0, None
         for group in optimizer.param_groups:
             group["lr"] = rate_at(settings, state.update)
-
-    def _scale(self, factor: float) -> None:
-        gradients = [each.grad for each in self.parameters() if each.grad is not None]
-        clip = self._settings.clip
-        root = self.trainer.strategy.model
-        if clip and isinstance(root, FullyShardedDataParallel):
-            torch._foreach_mul_(gradients, factor)
-            root.clip_grad_norm_(clip)
-            return
-        if not clip:
-            torch._foreach_mul_(gradients, factor)
-            return
-        norm = nn.utils.get_total_norm(gradients) * factor
-        # On the device throughout: nothing waits for it.
-        shrink = (clip / (norm + 1e-6)).clamp(max=1.0) * factor
-        torch._foreach_mul_(gradients, shrink)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Forget the gradients of the last update."""

@@ -21,7 +21,7 @@ from regard.tasks.training.progress import Progress
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import write_state
-from regard.tasks.training.strategies import whole_weights
+from regard.tasks.training.strategies import optimizer_state, whole_model
 from regard.tasks.training.weights import write_weights
 
 # Updates between lines of metrics.
@@ -125,8 +125,8 @@ class Steering(lightning.Callback):
         if self._check is not None:
             self._interrupts.deferred = self._processes.size > 1
             try:
-                with whole_weights(trainer.strategy.model):
-                    found = self._check.run(module.model, module.device)
+                model = whole_model(module, module.bare, module.device)
+                found = self._check.run(model, module.device)
             except Interrupted:
                 self._interrupts.deferred = True
                 self._save(trainer, module)
@@ -201,7 +201,7 @@ class Steering(lightning.Callback):
     ) -> None:
         self._tick()
         weights = self._weights(trainer) if weights is None else weights
-        optimizer = trainer.strategy.optimizer_state(module.plain)
+        optimizer = optimizer_state(trainer, module, module.plain)
         state = self._state
         # One process's file holds the sum of all.
         loss, count = self._processes.sums([float(state.loss), state.count])

@@ -1,50 +1,82 @@
 """How processes share the work, as Lightning's strategies, and what is different where weights are shared out."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import nn
-from torch.distributed.fsdp import (
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-    FullyShardedDataParallel,
-    OptimStateKeyType,
-    StateDictType,
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
 )
-from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
 from regard.tasks.training.processes import Processes
 from regard.tasks.training.settings import TrainingSettings
+from regard.tasks.training.weights import put_weights, weights_of
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-class _Sharded(FSDPStrategy):
-    """FSDP with whole files; a class of its own, since Lightning refuses its own on CPUs, where it works by gloo."""
-
-
-def strategy_of(settings: TrainingSettings, processes: Processes, model: nn.Module) -> Strategy | str:
-    """Return Lightning's strategy: one process needs none, several have whole models unless shares are asked for."""
+def strategy_of(settings: TrainingSettings, processes: Processes) -> Strategy | str:
+    """Return Lightning's strategy: none for one process; several have whole models unless shares are asked for."""
     if processes.size == 1:
         return "auto"
-    if settings.strategy != "fsdp":
-        return DDPStrategy(gradient_as_bucket_view=True)
-    layers = {type(each) for group in model.modules() if isinstance(group, nn.ModuleList) for each in group}
-    return _Sharded(auto_wrap_policy=ModuleWrapPolicy(layers) if layers else None, state_dict_type="full")
+    if settings.strategy == "fsdp":
+        return ModelParallelStrategy(processes.size, 1, save_distributed_checkpoint=False)
+    return DDPStrategy(gradient_as_bucket_view=True)
 
 
-def whole_weights(root: nn.Module | None) -> AbstractContextManager[Any]:
-    """Return the context in which every process has the whole weights of a model."""
-    if isinstance(root, FullyShardedDataParallel):
-        return FullyShardedDataParallel.summon_full_params(root, writeback=False)
-    return nullcontext()
+def share_out(module: nn.Module, mesh: DeviceMesh) -> None:
+    """Give each process its share of the weights: of each layer in a list, and of all the rest together."""
+    for group in [each for each in module.modules() if isinstance(each, nn.ModuleList)]:
+        for layer in group:
+            fully_shard(layer, mesh=mesh)
+    fully_shard(module, mesh=mesh)
 
 
-def load_optimizer(root: nn.Module | None, optimizer: Optimizer, stored: dict[str, Any]) -> None:
+def whole_model(module: nn.Module, bare: nn.Module | None, device: torch.device) -> nn.Module:
+    """Return a model that computes without the other processes.
+
+    Args:
+        module: what is trained, around a model.
+        bare: a copy of the model from before its weights were shared out; None where they are not.
+        device: where it is to compute.
+    """
+    if bare is None:
+        return module.get_submodule("model")
+    whole: dict[str, Any] = get_model_state_dict(module, options=StateDictOptions(full_state_dict=True))
+    put_weights(bare, {name: whole[f"model.{name}"] for name in weights_of(bare)}, "the model that is trained")
+    return bare.to(device)
+
+
+def scale(gradients: list[torch.Tensor], factor: float, clip: float) -> None:
+    """Multiply gradients by a factor, and then cut them to a norm if that is not 0."""
+    if not clip:
+        torch._foreach_mul_(gradients, factor)
+        return
+    norm = nn.utils.get_total_norm(gradients) * factor
+    whole = getattr(norm, "full_tensor", None)
+    shrink = (clip / ((norm if whole is None else whole()) + 1e-6)).clamp(max=1.0) * factor
+    # On the device, where weights are whole: nothing waits for it.
+    torch._foreach_mul_(gradients, shrink if whole is None else float(shrink))
+
+
+def optimizer_state(trainer: lightning.Trainer, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """Return the whole state of an optimizer; where weights are shared out, only on the first process."""
+    if isinstance(module, FSDPModule):
+        return get_optimizer_state_dict(module, optimizer, options=_WHOLE)
+    return trainer.strategy.optimizer_state(optimizer)
+
+
+def load_optimizer(module: nn.Module, optimizer: Optimizer, stored: dict[str, Any]) -> None:
     """Give an optimizer the state that was saved, or this process's share of it."""
-    if isinstance(root, FullyShardedDataParallel):
-        kinds = FullStateDictConfig(), FullOptimStateDictConfig(rank0_only=False)
-        with FullyShardedDataParallel.state_dict_type(root, StateDictType.FULL_STATE_DICT, *kinds):
-            named = FullyShardedDataParallel.rekey_optim_state_dict(stored, OptimStateKeyType.PARAM_NAME, root)
-            stored = FullyShardedDataParallel.optim_state_dict_to_load(root, optimizer, named)
-    optimizer.load_state_dict(stored)
+    if isinstance(module, FSDPModule):
+        set_optimizer_state_dict(module, optimizer, stored, options=StateDictOptions(full_state_dict=True))
+    else:
+        optimizer.load_state_dict(stored)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +13,16 @@ from regard.tasks.extra import extra
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Return what a model has learned, by name; what several names share stands under the first of them."""
-    return without_shared(model, model.state_dict())
-
-
-def without_shared(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return weights without the names that share what another holds already."""
     kept, seen = {}, set()
+    # Only the parameters themselves can be told apart: what a state dict holds otherwise is made for it.
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            kept[name] = weights[name]
+            kept[name] = tensor.detach()
     return kept
 
 
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path | str) -> None:
     """Give a model weights by name.
 
     Raises:
