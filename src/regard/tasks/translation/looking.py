@@ -72,7 +72,7 @@ def _probability(answer: Answer) -> tuple[str, ...]:
 def _alignment(record: Record, layer: int, head: int, alignment: Sequence[int], read: Axis, written: Axis) -> str:
     layers = [site for site in record.sites if site.kind == "cross"]
     several = len(layers) > 1 or layers[0].sizes.heads > 1
-    used = f"mean of the heads in layer {layer} (Garg et al. 2019), shown first the head most like it, {head}"
+    used = f"mean of the heads in layer {layer} (Garg et al. 2019), of which head {head} is most like it"
     pairs = [
         f"{read.words[key]}-{written.words[query]}"
         for query, key in enumerate(alignment)
