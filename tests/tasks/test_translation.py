@@ -24,6 +24,7 @@ KINDS = {
     "linear": {"attention": "linear", "source_attention": "linear"},
     "hard": {"attention": "alibi", "source_attention": "hard"},
     "searching": {"model": "searching"},
+    "searching, narrow embeddings": {"model": "searching", "embedding": 5},
     "searching, sparse": {"model": "searching", "source_attention": "dot; sparsemax"},
     "searching, none": {"model": "searching", "source_attention": "none"},
     "input feeding": {"model": "input_feeding"},
@@ -168,6 +169,8 @@ def test_translations_have_a_greatest_length():
         ({"beam": 0}, "task.beam: expected at least 1; got 0"),
         ({"dropout": 1.0}, "task.dropout: expected from 0 to below 1; got 1.0"),
         ({"per_token": -1.0}, "task.per_token: expected 0 or above; got -1.0"),
+        ({"embedding": -1}, "task.embedding: expected 0 or above; got -1"),
+        ({"embedding": 64}, "task.embedding: it is for model=searching"),
     ],
 )
 def test_settings_that_have_no_meaning_are_refused(changes, message):

@@ -79,6 +79,12 @@ def _recurrent(parts: Vocabularies, settings: TranslationSettings) -> Recurrent:
     width, reads, dropout = settings.width, settings.reads_source_by, settings.dropout
     if settings.model == "searching":
         return searching(
-            *sizes, width=width, hidden=width, alignment=width, readout=width, attention=reads, dropout=dropout
+            *sizes,
+            width=settings.embedding or width,
+            hidden=width,
+            alignment=width,
+            readout=width,
+            attention=reads,
+            dropout=dropout,
         )
     return input_feeding(*sizes, width=width, layers=settings.layers, attention=reads, dropout=dropout)

@@ -22,6 +22,7 @@ class TranslationSettings:
         model: transformer (Vaswani et al. 2017), searching (recurrent, attention before each step; Bahdanau et al.
             2015) or input_feeding (recurrent, attention after each step; Luong et al. 2015).
         width: of vectors between layers; of recurrent states.
+        embedding: width of the embeddings of searching; 0: as its states.
         layers: how many blocks encoder and decoder have each; of input_feeding, how many LSTMs.
         heads: how many a block of the Transformer has.
         hidden: width within the Transformer's feed-forward layers.
@@ -48,6 +49,7 @@ class TranslationSettings:
     target: str = "target"
     model: Model = "transformer"
     width: int = 256
+    embedding: int = 0
     layers: int = 4
     heads: int = 4
     hidden: int = 1024
@@ -76,8 +78,13 @@ class TranslationSettings:
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise TaskError(f"task.{name}: expected from 0 to below 1; got {getattr(self, name)}")
-        if self.per_token < 0:
-            raise TaskError(f"task.per_token: expected 0 or above; got {self.per_token}")
+        for name in ("per_token", "embedding"):
+            if getattr(self, name) < 0:
+                raise TaskError(f"task.{name}: expected 0 or above; got {getattr(self, name)}")
+        if self.embedding and self.model != "searching":
+            raise TaskError(
+                f"task.embedding: it is for model=searching; embeddings of {self.model} are as wide as task.width"
+            )
         if self.model == "transformer":
             _check_transformer(self)
         else:

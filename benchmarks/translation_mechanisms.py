@@ -1,0 +1,154 @@
+"""What kinds of attention translate: the same task and budget for each, BLEU, time and memory.
+
+    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --minutes 60
+    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --updates 4000 --only "recurrent, "
+
+FOLDER holds Multi30k, tokenised and in lower case, as it is scored. Each kind is trained in a process and a folder
+of its own; the same command goes on where it was interrupted, and repeats nothing that is there. The words are
+those of `--attention`; a Transformer attends by them within both sides and, where they allow, to the source.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.measure import machine, own_peak_megabytes
+from benchmarks.translators.corpus import TEST, corpus, files, settings_in, trained
+from regard.tasks import Run
+from regard.tasks.training.metrics import read_metrics
+
+TRANSFORMER, RECURRENT = "multi30k-tiny.yaml", "recurrent.yaml"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of the table.
+
+    Attributes:
+        example: the settings that it begins with.
+        sets: what is different.
+    """
+
+    example: str
+    sets: Sequence[str] = ()
+
+
+def _both(words: str) -> Kind:
+    return Kind(TRANSFORMER, (f"attention={words}", f"source_attention={words}"))
+
+
+KINDS = {
+    "dot": _both("dot"),
+    "additive": _both("additive"),
+    "bilinear": _both("bilinear"),
+    "local: dot; window(4)": Kind(TRANSFORMER, ("attention=dot; window(4)",)),
+    "linear": _both("linear"),
+    "entmax15": _both("entmax15"),
+    "hard": _both("hard"),
+    **{
+        f"recurrent, {words}": Kind(RECURRENT, (f"source_attention={words}",))
+        for words in ("none", "additive", "bilinear")
+    },
+}
+
+
+def place_of(out: Path, name: str) -> Path:
+    """Return the folder of a kind's run."""
+    return out / "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def measured_in(out: Path, name: str) -> Path:
+    """Return the file of what was measured."""
+    return place_of(out, name).with_suffix(".json")
+
+
+def train_one(name: str, given: argparse.Namespace) -> None:
+    """Train a kind, or go on with it, and write what was measured."""
+    kind, place = KINDS[name], place_of(given.out, name)
+    budget = [f"{limit}={value}" for limit in ("updates", "minutes") if (value := getattr(given, limit))]
+    settings = settings_in(kind.example, "bleu_words=none", *kind.sets, *budget, *given.sets)
+    run = trained(settings, corpus(given.data), place, resume=place.exists())
+    peak = own_peak_megabytes()
+    scores = run.evaluate(files(given.data, TEST))
+    finished = run.folder.facts["finished"]
+    measured = {
+        "BLEU": scores.values["BLEU"],
+        "said": scores.said["BLEU"],
+        "weights": sum(each.numel() for each in run.model.parameters()),
+        "updates": finished["update"],
+        "minutes": finished["seconds"] / 60,
+        "update": seconds_an_update(run),
+        "peak": peak,
+    }
+    measured_in(given.out, name).write_text(json.dumps(measured), encoding="utf-8")
+
+
+def seconds_an_update(run: Run) -> float:
+    """Return the median over stretches of training in which nothing was checked."""
+    lines = read_metrics(run.folder.path / "metrics.csv")
+    stretches = [
+        (float(after["seconds"]) - float(before["seconds"])) / (int(after["update"]) - int(before["update"]))
+        for before, after in pairwise(lines)
+        if not before["valid_loss"]
+    ]
+    return median(stretches) if stretches else float("nan")
+
+
+def print_table(names: Sequence[str], out: Path, console: Console) -> None:
+    """Print what was measured so far."""
+    console.print(machine())
+    console.print("\n| attention | weights | BLEU | updates | minutes | ms an update | peak MB |")
+    console.print("|---|---:|---:|---:|---:|---:|---:|")
+    said = set()
+    for name in names:
+        path = measured_in(out, name)
+        if not path.exists():
+            console.print(f"| {name} | not measured |")
+            continue
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        said.add(found["said"])
+        console.print(
+            f"| {name} | {found['weights']:,} | {found['BLEU']:.2f} | {found['updates']:,} |"
+            f" {found['minutes']:.0f} | {found['update'] * 1e3:,.0f} | {found['peak']:,.0f} |"
+        )
+    console.print(f"\nBLEU on test 2016, {', '.join(sorted(said))}")
+
+
+def main() -> None:
+    """Train what is not there, one kind after the other, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of Multi30k's tokenised files")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for runs")
+    parser.add_argument("--updates", type=int, help="of each kind; default: as the examples have it")
+    parser.add_argument("--minutes", type=float, help="for each kind; default: no limit")
+    parser.add_argument("--set", dest="sets", action="append", default=[], help="another setting, for all kinds")
+    parser.add_argument("--only", default="", help="the kinds whose names begin so")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    if given.one:
+        train_one(given.one, given)
+        return
+    files(given.data, TEST)
+    names = [name for name in KINDS if name.startswith(given.only)]
+    for name in names:
+        if not measured_in(given.out, name).exists():
+            print(name, file=sys.stderr)
+            again = [sys.executable, "-m", "benchmarks.translation_mechanisms", *sys.argv[1:], "--one", name]
+            subprocess.run(again, check=False)
+    print_table(names, given.out, Console(width=200, highlight=False, markup=False))
+
+
+if __name__ == "__main__":
+    main()
