@@ -107,12 +107,6 @@ def test_a_saved_one_does_the_same_and_the_library_reads_it(kind, tmp_path, plai
     assert again.size == plain[kind].size
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_many_texts_are_encoded_as_one_by_one(kind, plain):
-    assert plain[kind].encode_all(LINES) == [plain[kind].encode(line) for line in LINES]
-    assert plain[kind].encode_all([]) == []
-
-
 @pytest.mark.parametrize("size", [20, 60, 120])
 @pytest.mark.parametrize("kind", ["bpe", "characters", "words"])
 def test_the_size_is_never_exceeded_and_the_most_frequent_are_kept(kind, size):
@@ -124,11 +118,11 @@ def test_the_size_is_never_exceeded_and_the_most_frequent_are_kept(kind, size):
 def test_special_numbers_are_left_out_of_text_and_shown_in_pieces(plain):
     numbers = [BEGIN, *plain["bpe"].encode("the fox"), END, PAD, PAD]
     assert plain["bpe"].decode(numbers) == "the fox"
-    pieces = plain["bpe"].pieces_of(numbers)
+    pieces = plain["bpe"].pieces(numbers)
     assert (pieces[0], *pieces[-3:]) == ("<begin>", "<end>", "<pad>", "<pad>")
-    assert plain["bpe"].pieces_of([UNKNOWN]) == ["\ufffd"]
+    assert plain["bpe"].pieces([UNKNOWN]) == ["\ufffd"]
     with pytest.raises(TaskError, match="expected numbers from 0 to"):
-        plain["bpe"].pieces_of([plain["bpe"].size])
+        plain["bpe"].pieces([plain["bpe"].size])
 
 
 def test_lower_case(tmp_path):
@@ -139,8 +133,8 @@ def test_lower_case(tmp_path):
 
 
 def test_words_are_cut_where_letters_meet_other_signs(plain):
-    text = "said: \"the dog's bark"
-    assert plain["words"].pieces(text) == ["▁said", ":", '▁"', "the", "▁dog", "'", "s", "▁bark"]
+    numbers = plain["words"].encode("said: \"the dog's bark")
+    assert plain["words"].pieces(numbers) == ["▁said", ":", '▁"', "the", "▁dog", "'", "s", "▁bark"]
     assert plain["words"].decode(plain["words"].encode("the nonesuch fox")) == "the \ufffd fox"
 
 

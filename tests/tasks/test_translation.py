@@ -1,6 +1,7 @@
 """Translation learns with every kind of model and attention, answers alike with and without a cache, and scores."""
 
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,27 +34,28 @@ KINDS = {
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-@kinds
-def test_the_loss_falls(kind):
+@cache
+def learned(kind):
+    """Return a model of a kind that answers differently to different lines, with what belongs to it."""
     settings = tiny(**KINDS[kind])
     model, parts = fresh(settings, rows(50))
-    losses = train(model, parts, settings, 12, rate=1e-2)
+    return model, parts, settings, train(model, parts, settings, 30, rate=1e-2)
+
+
+@kinds
+def test_the_loss_falls(kind):
+    _, parts, _, losses = learned(kind)
     assert losses[0] < 2 * math.log(parts.target.size)
-    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+    assert sum(losses[9:12]) < 0.9 * sum(losses[:3])
 
 
 @kinds
 def test_answers_are_those_without_a_cache(kind):
-    settings = tiny(**KINDS[kind])
-    model, parts = fresh(settings, rows(50))
-    train(model, parts, settings, 4, rate=1e-2)
+    model, parts, settings, _ = learned(kind)
     items = [TASK.features({"source": row["source"]}, parts, settings) for row in rows(5, seed=9)]
     source = padded([item["source"] for item in items])
-    torch.manual_seed(0)  # hard attention draws
     answers = TASK.answer(model, items, parts, settings)
-    if "hard" in settings.source_attention:
-        assert len(answers) == len(items)
-        return
+    assert len({answer.tokens for answer in answers}) > 2
     written = generate(
         model,
         torch.full((5, 1), BEGIN),

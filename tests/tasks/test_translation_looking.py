@@ -1,10 +1,13 @@
 """What translation shows: words read by words written, and alignments that are right where that is simple."""
 
+import gzip
+
 import pytest
 import torch
 
 from regard.errors import TaskError
 from regard.tasks import Answer
+from regard.tasks.data.lines import LONGEST
 from regard.tasks.translation.alignments import Gold, alignment_error_rate, read_alignments
 from regard.tasks.translation.forced import between
 
@@ -128,5 +131,21 @@ def test_links_are_read(tmp_path):
         path.write_text(text)
         with pytest.raises(TaskError, match=place):
             read_alignments(path, first=1)
-    with pytest.raises(TaskError, match="cannot read the alignments"):
+    with pytest.raises(TaskError, match=r"cannot read .*none: No such file"):
         read_alignments(tmp_path / "none")
+
+
+def test_links_are_read_from_packed_files_or_their_damage_is_told(tmp_path):
+    plain, whole, damaged = (tmp_path / name for name in ("gold", "gold.gz", "damaged.gz"))
+    plain.write_bytes("\ufeff0-0 1p1\r\n2-2\n".encode())
+    packed = gzip.compress(plain.read_bytes())
+    whole.write_bytes(packed)
+    assert read_alignments(plain) == read_alignments(whole)
+    for broken in (packed[:-9], packed[:10] + bytes(255 ^ each for each in packed[10:])):
+        damaged.write_bytes(broken)
+        with pytest.raises(TaskError, match=r"damaged\.gz is damaged or ends early"):
+            read_alignments(damaged)
+    for text in (b"0-0 \xff", b"0-0 " * (LONGEST // 4 + 1)):
+        plain.write_bytes(text)
+        with pytest.raises(TaskError, match="line 1: expected links"):
+            read_alignments(plain)

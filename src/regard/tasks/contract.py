@@ -136,7 +136,7 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def answer(self, model: nn.Module, items: Sequence[Features], parts: P, settings: S) -> list[Answer]:
-        """Return the answers to one batch of rows, in their order; the model is in eval and inference mode."""
+        """Return the answers to one batch of rows, in order; the model is in evaluation, without gradients."""
 
     @abstractmethod
     def score(self, answers: Sequence[Answer], rows: Sequence[Row], settings: S) -> Scores:

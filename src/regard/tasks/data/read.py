@@ -91,19 +91,11 @@ def check_apart(train: Table, valid: Table) -> None:
         raise TaskError("expected other rows to validate than to train; got the same ones in both")
 
 
-def texts(rows: Sequence[Row], columns: Sequence[str], most: int | None = None) -> Iterator[str]:
-    """Go through the texts of columns, row by row.
-
-    Args:
-        rows: as a table has them.
-        columns: whose texts.
-        most: take so many rows at most, spread evenly; for tokenizers, which need no more than a few million.
-    """
-    step = 1 if most is None else max(1, -(-len(rows) // most))
-    for start in range(0, len(rows), step * _PORTION):
-        numbers = range(start, min(len(rows), start + step * _PORTION), step)
-        portion = _portion(rows, numbers, columns)
-        for row in zip(*portion, strict=True):
+def texts(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
+    """Go through the texts of columns, row by row; rows are as a table has them."""
+    for start in range(0, len(rows), _PORTION):
+        numbers = range(start, min(len(rows), start + _PORTION))
+        for row in zip(*_portion(rows, numbers, columns), strict=True):
             yield from row
 
 

@@ -101,22 +101,14 @@ class Tokenizer:
         numbers: list[int] = self._model.encode(text).ids
         return numbers
 
-    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return texts as numbers; faster than one by one."""
-        return [encoding.ids for encoding in self._model.encode_batch_fast(list(texts))]
-
     def decode(self, numbers: Iterable[int]) -> str:
         """Return numbers as text; padding, begin and end are left out, and what is unknown becomes "�"."""
         kept = [number for number in map(int, numbers) if number not in (PAD, BEGIN, END)]
         text: str = self._model.decode(kept, skip_special_tokens=False)
         return text
 
-    def pieces(self, text: str) -> list[str]:
-        """Return the pieces of a text, one a number, with "▁" where a space stood before; unknown ones as "�"."""
-        return self.pieces_of(self.encode(text))
-
-    def pieces_of(self, numbers: Iterable[int]) -> list[str]:
-        """Return the pieces that numbers stand for, one each; special ones by their signs."""
+    def pieces(self, numbers: Iterable[int]) -> list[str]:
+        """Return the pieces that numbers stand for, one each, "▁" being a space before; special ones by signs."""
         return [SIGNS[number] if number in SIGNS else self._piece(number) for number in map(int, numbers)]
 
     def _piece(self, number: int) -> str:
@@ -128,7 +120,7 @@ class Tokenizer:
     def axis(self, numbers: Sequence[int]) -> Axis:
         """Return the words that numbers spell, with the numbers that belong to each, as reports take them."""
         whole = type(self._model.model).__name__ == "WordLevel"
-        return _axis([int(number) for number in numbers], self.pieces_of(numbers), whole)
+        return _axis([int(number) for number in numbers], self.pieces(numbers), whole)
 
 
 def _axis(numbers: Sequence[int], pieces: Sequence[str], whole: bool) -> Axis:

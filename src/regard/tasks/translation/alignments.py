@@ -1,12 +1,12 @@
 """Alignments of words: read from files in pharaoh's format, and the error rate of those that a model found."""
 
-import gzip
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard.errors import TaskError
+from regard.tasks.data.lines import raw_lines
 
 # A source word and the target word that belongs to it, counted from 0.
 Pair = tuple[int, int]
@@ -37,11 +37,7 @@ def read_alignments(path: Path, first: int = 0) -> list[Gold]:
     Raises:
         TaskError: the file cannot be read, or something in it is no link.
     """
-    try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            return [_gold(line, f"{path}, line {number}", first) for number, line in enumerate(file, 1)]
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise TaskError(f"cannot read the alignments {path}: {error}") from error
+    return [_gold(line, f"{path}, line {number}", first) for number, line in enumerate(raw_lines(path), 1)]
 
 
 def alignment_error_rate(found: Sequence[frozenset[Pair]], gold: Sequence[Gold]) -> float:
@@ -61,9 +57,11 @@ def alignment_error_rate(found: Sequence[frozenset[Pair]], gold: Sequence[Gold])
     return 100 * (1 - right / total) if total else 0.0
 
 
-def _gold(line: str, place: str, first: int) -> Gold:
+def _gold(line: bytes | None, place: str, first: int) -> Gold:
+    if line is None:
+        raise TaskError(f"{place}: expected links; got a line too long to be read")
     sure, possible = set(), set()
-    for word in line.split():
+    for word in line.decode(errors="replace").split():
         link = _LINK.fullmatch(word)
         pair = (int(link[1]) - first, int(link[3]) - first) if link else (-1, -1)
         if link is None or min(pair) < 0:

@@ -32,6 +32,11 @@ def watched(model: nn.Module, sources: Sequence[Sequence[int]], targets: Sequenc
     return seen.joined()
 
 
+def cross_sites(record: Record) -> list[Site]:
+    """Return what attends to the source, layer by layer."""
+    return [site for site in record.sites if site.kind == "cross"]
+
+
 def own_layer(record: Record) -> tuple[int, Site]:
     """Return the layer whose heads' mean says best which words belong together, and its number.
 
@@ -42,7 +47,7 @@ def own_layer(record: Record) -> tuple[int, Site]:
 
     Source: Garg et al. 2019, "Jointly Learning to Align and Translate with Transformer Models", section 4.2.
     """
-    sites = [site for site in record.sites if site.kind == "cross"]
+    sites = cross_sites(record)
     if not sites:
         raise TaskError(
             "expected a model whose attention to the source can be looked into; got none:\n" + str(record.coverage)

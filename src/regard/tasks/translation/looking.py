@@ -12,7 +12,7 @@ from regard.reports.build import Section, build_sections
 from regard.reports.report import Report
 from regard.tasks.contract import Answer
 from regard.tasks.data.tokenizer import BEGIN
-from regard.tasks.translation.forced import between, ended, own_layer, watched
+from regard.tasks.translation.forced import between, cross_sites, ended, own_layer, watched
 from regard.tasks.translation.parts import Vocabularies
 from regard.watch.record import Record
 from regard.watch.words import Axis
@@ -70,7 +70,7 @@ def _probability(answer: Answer) -> tuple[str, ...]:
 
 
 def _alignment(record: Record, layer: int, head: int, alignment: Sequence[int], read: Axis, written: Axis) -> str:
-    layers = [site for site in record.sites if site.kind == "cross"]
+    layers = cross_sites(record)
     several = len(layers) > 1 or layers[0].sizes.heads > 1
     used = f"mean of the heads in layer {layer} (Garg et al. 2019), of which head {head} is most like it"
     pairs = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard.errors import TaskError
 from regard.tasks.contract import Row
+from regard.tasks.data.read import texts
 from regard.tasks.data.tokenizer import Tokenizer
 from regard.tasks.translation.settings import TranslationSettings
 
@@ -37,7 +38,7 @@ class Vocabularies:
 
         def fitted(*columns: str) -> Tokenizer:
             return Tokenizer.fit(
-                _lines(rows, columns),
+                texts(rows, columns),
                 settings.tokenizer,
                 settings.vocabulary,
                 lower=settings.lower,
@@ -71,9 +72,3 @@ class Vocabularies:
             both = Tokenizer.load(folder / _JOINT)
             return cls(both, both)
         return cls(Tokenizer.load(folder / _SOURCE), Tokenizer.load(folder / _TARGET))
-
-
-def _lines(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[str]:
-    for row in rows:
-        for column in columns:
-            yield row[column]

@@ -13,7 +13,7 @@ from regard.tasks.contract import Answer
 from regard.tasks.data.tokenizer import BEGIN
 from regard.tasks.faithful import OWN, Removal
 from regard.tasks.translation.batches import padded, real_of
-from regard.tasks.translation.forced import ended, own_layer, watched
+from regard.tasks.translation.forced import cross_sites, ended, own_layer, watched
 from regard.tasks.translation.parts import Vocabularies
 from regard.watch.site import Site
 
@@ -38,14 +38,13 @@ def removal_of(model: Any, source: Sequence[int], answer: Answer, parts: Vocabul
     tokens = list(answer.tokens) or parts.target.encode(answer.text)
     axis = parts.source.axis(source)
     # Of every token of the source the unit it belongs to; none for its end, which stays.
-    unit_of_word = dict(
-        zip((word for word, special in enumerate(axis.special) if not special), range(len(source)), strict=False)
-    )
+    words = [word for word, special in enumerate(axis.special) if not special]
+    unit_of_word = {word: unit for unit, word in enumerate(words)}
     units = [unit_of_word.get(word) for word in axis.groups]
     if not unit_of_word:
         return None
     record = watched(model, [source], [tokens])
-    sites = [site for site in record.sites if site.kind == "cross"]
+    sites = cross_sites(record)
     own = own_layer(record)[1]
     scores = {OWN: _received([own], units)}
     if len(sites) > 1:
