@@ -226,5 +226,5 @@ def test_files_that_are_no_tokenizer_are_refused(tmp_path, plain):
     path.write_text(json.dumps(content))
     with pytest.raises(TaskError, match="its special numbers are others"):
         Tokenizer.load(path)
-    with pytest.raises(TaskError, match="cannot write the tokenizer"):
+    with pytest.raises(TaskError, match="cannot write "):
         plain["words"].save(tmp_path / "none" / "t.json")

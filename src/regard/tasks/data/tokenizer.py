@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from regard.errors import TaskError
 from regard.tasks.extra import extra
+from regard.tasks.writing import written_whole
 from regard.watch.words import Axis
 
 if TYPE_CHECKING:
@@ -82,14 +82,8 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as a file that the library `tokenizers` reads too (tokenizer.json)."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_text(self._model.to_str(pretty=True), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            raise TaskError(f"cannot write the tokenizer {path}: {error.strerror or error}") from error
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(path) as file:
+            file.write(self._model.to_str(pretty=True).encode())
 
     @property
     def size(self) -> int:

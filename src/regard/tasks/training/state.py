@@ -1,6 +1,5 @@
 """What a training knows beside weights and optimizer, and all three written as one file."""
 
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import TaskError
+from regard.tasks.writing import written_whole
 
 _VERSION = 1
 
@@ -50,15 +50,8 @@ def write_state(path: Path, state: State, weights: dict[str, Any], optimizer: di
     """
     facts = {**asdict(state), "loss": float(state.loss)}
     content = {"version": _VERSION, "state": facts, "weights": weights, "optimizer": optimizer}
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise TaskError(f"cannot write {path}: {error.strerror or error}") from error
+    with written_whole(path) as file:
+        torch.save(content, file)
 
 
 def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:

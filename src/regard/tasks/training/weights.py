@@ -1,6 +1,5 @@
 """A model's weights in safetensors files: written whole, read back, and averaged."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from regard.errors import TaskError
 from regard.tasks.extra import extra
+from regard.tasks.writing import written_whole
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -48,15 +48,10 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         TaskError: the file cannot be written.
     """
     with extra():
-        from safetensors.torch import save_file
-    part = path.with_name(f".{path.name}.part")
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise TaskError(f"cannot write {path}: {error.strerror or error}") from error
+        from safetensors.torch import save
+    with written_whole(path) as file:
+        # Not by its own `save_file`, which leaves a file of another name behind when it is killed.
+        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
