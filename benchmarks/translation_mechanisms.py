@@ -83,7 +83,7 @@ def train_one(name: str, given: argparse.Namespace) -> None:
     finished = run.folder.facts["finished"]
     measured = {
         "BLEU": scores.values["BLEU"],
-        "said": scores.said["BLEU"],
+        "said": scores.signatures["BLEU"],
         "weights": sum(each.numel() for each in run.model.parameters()),
         "updates": finished["update"],
         "minutes": finished["seconds"] / 60,

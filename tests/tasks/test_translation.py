@@ -137,11 +137,11 @@ def test_scores_are_sacrebleus():
     assert scores.values["BLEU"] == pytest.approx(corpus_bleu(answers, [right]).score)
     assert scores.values["chrF"] == pytest.approx(corpus_chrf(answers, [right]).score)
     assert scores.values["exact"] == 0
-    assert "tok:13a" in scores.said["BLEU"]
+    assert "tok:13a" in scores.signatures["BLEU"]
     lower = TASK.score(*given, TranslationSettings(lower=True, bleu_words="none"))
     assert lower.values["exact"] == 50
-    assert "case:lc" in lower.said["BLEU"]
-    assert "tok:none" in lower.said["BLEU"]
+    assert "case:lc" in lower.signatures["BLEU"]
+    assert "tok:none" in lower.signatures["BLEU"]
     assert lower.values["BLEU"] == pytest.approx(
         corpus_bleu(answers, [right], lowercase=True, tokenize="none").score
     )

@@ -69,11 +69,11 @@ def evaluate(
                 found = faithful(
                     loaded, table.rows, faithfulness, told=lambda done: status.update(f"removing words: row {done}")
                 )
-        lines = list(_lines(values, scores.said))
+        lines = list(_lines(values, scores.signatures))
         if found is not None:
             lines += ["", statement(found), str(found)]
         if json is not None:
-            _write(json, run, data, len(table), values, scores.said, found)
+            _write(json, run, data, len(table), values, scores.signatures, found)
             lines.append(f"wrote {json}")
         for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -103,10 +103,10 @@ def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
     return alignment_error_rate(found, gold)
 
 
-def _lines(values: dict[str, float], said: dict[str, str]) -> Iterator[str]:
+def _lines(values: dict[str, float], signatures: dict[str, str]) -> Iterator[str]:
     width = max(map(len, values))
     for name, value in values.items():
-        yield f"{name:<{width}}  {value:6.2f}  {said.get(name, '')}".rstrip()
+        yield f"{name:<{width}}  {value:6.2f}  {signatures.get(name, '')}".rstrip()
 
 
 def _write(
@@ -115,7 +115,7 @@ def _write(
     data: Sequence[Path],
     rows: int,
     values: dict[str, float],
-    said: dict[str, str],
+    signatures: dict[str, str],
     found: Together | None,
 ) -> None:
     content: dict[str, Any] = {
@@ -124,7 +124,7 @@ def _write(
         "data": [str(each) for each in data],
         "rows": rows,
         "scores": values,
-        "said": said,
+        "signatures": signatures,
     }
     if found is not None:
         better = {

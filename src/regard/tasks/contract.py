@@ -55,11 +55,11 @@ class Scores:
 
     Attributes:
         values: each metric's number, in its usual unit (BLEU from 0 to 100), higher being better.
-        said: what belongs to a number when it is published, by metric; a signature, for example.
+        signatures: what is published beside a metric's number, where its field has that: sacreBLEU's, for example.
     """
 
     values: dict[str, float]
-    said: dict[str, str] = field(default_factory=dict)
+    signatures: dict[str, str] = field(default_factory=dict)
 
 
 class Parts(Protocol):
@@ -101,6 +101,10 @@ class Task(ABC, Generic[S, P]):
     def defaults_without_files(self) -> dict[str, Any]:
         """Return settings that differ where no file is given, such as {"training.updates": 1500}."""
         return {}
+
+    def attention_setting(self, settings: S) -> str:
+        """Return the name of the setting, where it has one, that `--attention` stands for."""
+        return "attention"
 
     @abstractmethod
     def fit(self, rows: Sequence[Row], settings: S) -> P:

@@ -21,13 +21,15 @@ def scored(answers: Sequence[str], right: Sequence[str], settings: TranslationSe
         from sacrebleu.metrics.bleu import BLEU
         from sacrebleu.metrics.chrf import CHRF
     lower = settings.score_lower or settings.lower
-    metrics = {"BLEU": BLEU(tokenize=settings.bleu_words, lowercase=lower), "chrF": CHRF(lowercase=lower)}
-    values, said = {}, {}
+    # It would warn of text that looks cut already, by the name of a parameter that is not the user's.
+    bleu = BLEU(tokenize=settings.bleu_words, lowercase=lower, force=True)
+    metrics = {"BLEU": bleu, "chrF": CHRF(lowercase=lower)}
+    values, signatures = {}, {}
     for name, metric in metrics.items():
         values[name] = float(metric.corpus_score(list(answers), [list(right)]).score) if answers else 0.0
-        said[name] = str(metric.get_signature()) if answers else ""
+        signatures[name] = str(metric.get_signature()) if answers else ""
     exact = sum(_same(one, other, lower) for one, other in zip(answers, right, strict=True))
-    return Scores({**values, "exact": 100 * exact / max(1, len(answers))}, said)
+    return Scores({**values, "exact": 100 * exact / max(1, len(answers))}, signatures)
 
 
 def _same(one: str, other: str, lower: bool) -> bool:
