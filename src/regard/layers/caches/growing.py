@@ -20,6 +20,15 @@ class _Room:
         writable = torch.is_inference_mode_enabled() or not self.memory.key.is_inference()
         return self.handed is kept and stop <= self.memory.key.shape[2] and writable
 
+    def chosen(self, items: Tensor) -> "_Room":
+        """Return some batch items, in this order, in as much memory."""
+        key, value = (t.new_empty((len(items), *t.shape[1:])) for t in (self.memory.key, self.memory.value))
+        memory = Kept(key, value)
+        handed = memory.first(self.handed.key.shape[2])
+        for new, old in ((handed.key, self.handed.key), (handed.value, self.handed.value)):
+            torch.index_select(old, 0, items.to(old.device), out=new)
+        return _Room(memory, handed)
+
 
 class GrowingCache:
     """Keeps all keys and values, and hands out what is never written into again.
@@ -53,8 +62,13 @@ class GrowingCache:
 
     def reorder(self, items: Tensor) -> None:
         """Make batch item i what item `items[i]` was."""
-        if self.kept is not None:
+        if self.kept is None:
+            return
+        if self._room is None or self._room.handed is not self.kept or torch.is_grad_enabled():
             self.kept = self.kept.chosen(items)
+        else:
+            self._room = self._room.chosen(items)
+            self.kept = self._room.handed
 
     def crop(self, length: int) -> None:
         """Forget all positions from this one on."""

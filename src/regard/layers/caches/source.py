@@ -9,6 +9,7 @@ from regard.layers.caches.contract import Kept
 class SourceCache:
     """Keeps the keys and values of a source, an encoder's output for example; targets come and go without it."""
 
+    of_source = True
     length = 0
     turns_late = False
 

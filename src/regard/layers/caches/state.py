@@ -49,6 +49,8 @@ class StateCache:
 class SourceStateCache(StateCache):
     """Keeps the state that a source left; targets come and go without it."""
 
+    of_source = True
+
     def write(self, state: Tensor | None, positions: int) -> None:
         """Keep the state of a source."""
         self.state = state

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from regard.errors import GenerationError
-from regard.models.generation.ended import Ended, taken
+from regard.models.generation.ended import Ended, Parts, taken
 from regard.models.generation.generated import Generated
-from regard.models.generation.reading import Reading
+from regard.models.generation.reading import Reading, worth_dropping
 from regard.models.generation.stops import Stops
 
 
@@ -78,12 +78,13 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
     ended = Ended.now(written[:, :0], sums[:, :0].bool(), sums[:, :0], sums[:, :0])
     goes_on = torch.ones_like(first, dtype=torch.bool)  # (B, 1), whether more texts may count
     most = min(width * (1 + max(1, len(stops))), width * words)
+    rows, parts = torch.arange(items, device=logits.device), Parts()
     for count in range(1, length + 1):
         # What is among the best of all is among the best of its own beam, and those few are soon added and sorted.
         best, word = logits.log_softmax(-1).topk(min(most, words), -1)
-        every = (sums.unsqueeze(-1) + best.view(items, width, -1)).flatten(1)
+        every = (sums.unsqueeze(-1) + best.view(len(sums), width, -1)).flatten(1)
         sums, place = every.topk(most, 1)  # (B, most)
-        source, word = place // best.shape[-1], word.view(items, -1).gather(1, place)
+        source, word = place // best.shape[-1], word.view(len(place), -1).gather(1, place)
         written = torch.cat([taken(written, source), word.unsqueeze(-1)], -1)  # (B, most, count)
         stopped = stops.ended(written.flatten(0, 1)).view_as(sums)
         over = stopped | (count == length)
@@ -97,6 +98,20 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
             goes_on &= ended.worst.isneginf()
         if not goes_on.any():
             break
-        reading.reorder((first + source).flatten())
+        if worth_dropping(goes_on):
+            stays, over = (where.flatten().nonzero().flatten() for where in (goes_on, ~goes_on))
+            parts.add(rows[over], ended.of(over))
+            reading.reorder((first + source)[stays].flatten())
+            rows, written, goes_on, sums, ended = (
+                rows[stays],
+                written[stays],
+                goes_on[stays],
+                sums[stays],
+                ended.of(stays),
+            )
+            first = first[: len(stays)]
+        else:
+            reading.reorder((first + source).flatten(), alike=True)
         logits = reading.after(written[..., -1:].flatten(0, 1))
-    return ended.result(fill)
+    parts.add(rows, ended)
+    return parts.joined(fill).result(fill)

@@ -1,6 +1,6 @@
 """The texts that have ended in a beam search, best first."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,10 @@ class Ended:
         place = both[-1].topk(count, 1).indices
         return Ended(*(taken(each, place) for each in both))
 
+    def of(self, items: Tensor) -> "Ended":
+        """Return those of some items."""
+        return Ended(*(getattr(self, field.name)[items] for field in fields(self)))
+
     def result(self, fill: int) -> Generated:
         """Return the best text of each item, all of them beside it; places without a text are emptied."""
         none = self.score.isneginf()
@@ -69,6 +73,29 @@ class Ended:
                 tokens=tokens, lengths=lengths, stopped=stopped, log_probability=log_probability, score=self.score
             ),
         )
+
+
+class Parts:
+    """The texts of items whose search ended earlier and later."""
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+        self._ended: list[Ended] = []
+
+    def add(self, rows: Tensor, ended: Ended) -> None:
+        """Take in the texts of items, whose numbers are given."""
+        self._rows.append(rows)
+        self._ended.append(ended)
+
+    def joined(self, fill: int) -> Ended:
+        """Return the texts of all items, in the order of their numbers."""
+        order = torch.cat(self._rows).argsort()
+        longest = max(part.tokens.shape[-1] for part in self._ended)
+        equal = [
+            replace(part, tokens=pad(part.tokens, (0, longest - part.tokens.shape[-1]), value=fill))
+            for part in self._ended
+        ]
+        return Ended(*(torch.cat([getattr(part, field.name) for part in equal])[order] for field in fields(Ended)))
 
 
 def taken(tensor: Tensor, place: Tensor) -> Tensor:

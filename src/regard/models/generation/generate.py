@@ -10,7 +10,7 @@ from regard.errors import GenerationError
 from regard.models.generation.beam import Beam, search
 from regard.models.generation.contract import Caches, Generates, Translates
 from regard.models.generation.generated import Generated, Step
-from regard.models.generation.reading import Reading
+from regard.models.generation.reading import Reading, worth_dropping
 from regard.models.generation.sampling import Greedy, Takes
 from regard.models.generation.stops import Stop, Stops
 
@@ -57,7 +57,9 @@ def generate(
     reading, stops = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
     if isinstance(sampling, Beam):
         return search(reading, reading.after(tokens.long()), sampling, length, stops, fill)
-    steps = list(_steps(reading, tokens.long(), length, sampling.settled(), stops, fill))
+    steps = list(
+        _steps(reading, tokens.long(), length, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
+    )
     stopped = torch.stack([step.stopped for step in steps], 1)  # (B, T)
     return Generated(
         tokens=torch.stack([step.tokens for step in steps], 1),
@@ -93,24 +95,36 @@ def stream(
             " Call generate"
         )
     reading, stops = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
-    return _steps(reading, tokens.long(), length, sampling.settled(), stops, fill)
+    return _steps(reading, tokens.long(), length, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
+
+
+def _drops(sampling: Takes, cache: Caches | bool) -> bool:
+    """Whether items that have ended may be left out: what is drawn depends on places, and given caches are kept."""
+    return isinstance(sampling, Greedy) and isinstance(cache, bool)
 
 
 def _steps(
-    reading: Reading, tokens: Tensor, length: int, sampling: Takes, stops: Stops, fill: int
+    reading: Reading, tokens: Tensor, length: int, sampling: Takes, stops: Stops, fill: int, *, drops: bool
 ) -> Iterator[Step]:
     written = tokens[:, :0]
     stopped = torch.zeros_like(tokens[:, 0], dtype=torch.bool)
+    rows = torch.arange(len(tokens), device=tokens.device)  # the items that are read on
     for step in range(length):
-        logits = reading.after(tokens)
-        taken = sampling.take(logits, step).masked_fill(stopped, fill)
+        logits = reading.after(tokens[rows])
+        some = sampling.take(logits, step)
+        chances = logits.gather(1, some.unsqueeze(1)).squeeze(1) - logits.logsumexp(-1)
+        taken = torch.full_like(tokens[:, 0], fill).index_copy_(0, rows, some).masked_fill(stopped, fill)
+        log_probability = chances.new_zeros(len(tokens)).index_copy_(0, rows, chances).masked_fill(stopped, 0)
         tokens = taken.unsqueeze(1)
-        log_probability = logits.log_softmax(-1).gather(1, tokens).squeeze(1).masked_fill(stopped, 0)
         written = torch.cat([written, tokens], 1)
         stopped = stopped | stops.ended(written)
         yield Step(tokens=taken, log_probability=log_probability, stopped=stopped)
         if stopped.all():
             return
+        if drops and worth_dropping(stays := ~stopped[rows]):
+            kept = stays.nonzero().flatten()
+            reading.reorder(kept)
+            rows = rows[kept]
 
 
 def _prepared(

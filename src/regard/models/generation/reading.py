@@ -55,13 +55,24 @@ class Reading:
             logits = self._logits(part)
         return _last(logits, tokens)
 
-    def reorder(self, items: Tensor) -> None:
-        """Go on with these items (B',) of the batch, in this order; some may come twice, others not at all."""
-        self._padding, self._memory, self._read = with_tensors(
-            (self._padding, self._memory, self._read), lambda tensor: tensor[items.to(tensor.device)]
-        )
+    def reorder(self, items: Tensor, *, alike: bool = False) -> None:
+        """Go on with these items (B',) of the batch, in this order; some may come twice, others not at all.
+
+        Args:
+            items: (B',).
+            alike: whether each is one of the same prompt and source as what stood in its place, as where beams of a
+                text change places; then all that is known of these stays.
+        """
+
+        def chosen(tensor: Tensor) -> Tensor:
+            return tensor[items.to(tensor.device)]
+
+        self._read = with_tensors(self._read, chosen)
+        if not alike:
+            self._padding, self._memory = with_tensors((self._padding, self._memory), chosen)
         for cache in self._cache or ():
-            cache.reorder(items)
+            if not (alike and getattr(cache, "of_source", False)):
+                cache.reorder(items)
 
     def _parts(self, tokens: Tensor) -> Iterator[Tensor]:
         """Yield tokens in the pieces in which they are read; without a cache there is but one."""
@@ -74,6 +85,11 @@ class Reading:
         # Prompts of translations are rarely padded, and their models need not know of it.
         named: dict[str, Any] = {} if self._padding is None else {"padding": self._padding}
         return cast(Translates, self._model).decode(tokens, self._memory, cache=self._cache, **named)
+
+
+def worth_dropping(stays: Tensor) -> bool:
+    """Whether so few items (B,) go on that it pays to leave out the others, for which what is kept is copied."""
+    return int(stays.sum()) <= 3 * len(stays) // 4
 
 
 def _gives_last(model: object) -> bool:
