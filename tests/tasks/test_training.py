@@ -58,7 +58,15 @@ class TestRate:
 class TestSettings:
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("updates", 0), ("rate", 0.0), ("rate", math.inf), ("clip", -1.0), ("label_smoothing", 1.0), ("seed", -1)],
+        [
+            ("updates", 0),
+            ("rate", 0.0),
+            ("rate", math.inf),
+            ("clip", -1.0),
+            ("label_smoothing", 1.0),
+            ("seed", -1),
+            ("seed", 1 << 63),
+        ],
     )
     def test_refusals_name_the_setting(self, name, value):
         with pytest.raises(TaskError, match=f"training.{name}: expected .*; got"):
@@ -223,10 +231,15 @@ def test_a_loss_that_is_no_longer_finite_is_said_and_not_saved(tmp_path):
             total = super().loss(model, batch, label_smoothing)
             return type(total)(total.sum * math.nan, total.count)
 
-    with pytest.raises(TaskError, match=r"the loss is nan by update 10.*training.rate"):
+    with pytest.raises(TaskError, match=r"the loss is nan on the validation side.*training.rate"):
         train(tmp_path / "run", task=Astray())
     with pytest.raises(TaskError, match="no weights are there yet"):
         load_run(tmp_path / "run")
+
+
+def test_a_model_that_went_astray_is_said_by_its_check(tmp_path):
+    with pytest.raises(TaskError, match=r"the loss is \w+ on the validation side: training went astray.*rate"):
+        train(tmp_path / "run", "rate=1e30", "warmup=0", "clip=0", "updates=1")
 
 
 def test_bfloat16_learns_other_bits_and_keeps_float32_weights(tmp_path):

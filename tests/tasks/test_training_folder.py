@@ -1,5 +1,6 @@
 """A run's folder: who may write there, what may be deleted, and what is refused when a run goes on."""
 
+import csv
 import json
 import multiprocessing
 import os
@@ -82,7 +83,7 @@ class TestTaking:
 
     def test_a_file_is_no_folder(self, tmp_path):
         (tmp_path / "run").touch()
-        with pytest.raises(TaskError, match="cannot write"):
+        with pytest.raises(TaskError, match="is a file: choose another"):
             RunFolder.take(tmp_path / "run")
 
     def test_other_processes_leave_it_to_the_first(self, run, monkeypatch):
@@ -163,12 +164,30 @@ class TestGoingOn:
         with pytest.raises(TaskError, match=r"expected settings for the task .*Other'; got those for"):
             train(run, resume=True, task=Other())
 
-    @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no state", None])
+    @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no state", b"\0\xff no state", None])
     def test_a_damaged_state_is_said(self, run, damage):
         path = run / "checkpoints" / "last.pt"
         path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
         with pytest.raises(TaskError, match=r"last\.pt: expected the state of a training"):
             train(run, "updates=40", resume=True)
+
+    @pytest.mark.parametrize("damage", [b"\0\xff", b"update,loss\n\nx,1\n7", b"nothing\n1\n"])
+    def test_damaged_metrics_do_not_stop_it(self, run, damage):
+        (run / "metrics.csv").write_bytes(damage)
+        train(run, "updates=40", resume=True)
+        with (run / "metrics.csv").open() as file:
+            assert [line["update"] for line in csv.DictReader(file)] == ["40"]
+
+    @pytest.mark.parametrize("damage", [None, b"", b"no weights"])
+    def test_best_weights_that_are_lost_come_back(self, run, damage):
+        path = run / "model.safetensors"
+        before = path.read_bytes()
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage)
+        train(run, resume=True)
+        assert path.read_bytes() == before
 
 
 def test_what_is_noted_stays_beside_what_is_new(run):

@@ -1,5 +1,6 @@
 """A check: the loss and the scores of the validation side."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -73,12 +74,12 @@ class Check:
         """Return how a model does; it is left in the mode in which it came.
 
         Raises:
-            TaskError: the scores lack a metric that the task names.
+            TaskError: the loss is not finite, or the scores lack a metric that the task names.
         """
         with evaluating(model), precision(self._settings, device), torch.no_grad():
             # Those who sample when they answer do so alike at every check.
             seed(self._settings.seed, device)
-            loss = self._loss(model, device)
+            loss = finite(self._loss(model, device), "on the validation side")
             scores = self._task.score(self._answers(model), self._rows, self._own)
         missing = [name for name in self._task.metrics if name not in scores.values]
         if missing:
@@ -108,6 +109,20 @@ class Check:
         """Yield this process's share of the batches."""
         batches, _ = ordered(sizes, self._settings.batch_tokens)
         yield from batches[self._processes.rank :: self._processes.size]
+
+
+def finite(loss: float, where: str) -> float:
+    """Return a loss, if training did not go astray.
+
+    Raises:
+        TaskError: the loss is no finite number.
+    """
+    if math.isfinite(loss):
+        return loss
+    raise TaskError(
+        f"the loss is {loss} {where}: training went astray. Choose a lower training.rate, a longer "
+        "training.warmup, or training.clip=1, and begin anew with --force"
+    )
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from regard.tasks.training.module import TaskModule
 from regard.tasks.training.processes import Processes, together
 from regard.tasks.training.progress import progress_on
 from regard.tasks.training.randomness import seed
-from regard.tasks.training.resuming import begin, compare, stored_state
+from regard.tasks.training.resuming import begin, compare, mend_weights, stored_state
 from regard.tasks.training.state import State
 from regard.tasks.training.steering import Steering
 from regard.tasks.training.strategies import strategy_of
@@ -87,6 +87,7 @@ class _Training:
     def run(self, train: Sequence[Row], valid: Sequence[Row] | None) -> Run:
         task, settings, folder, processes = self.task, self.settings, self.folder, self.processes
         processes.on_first(lambda: begin(task, settings, train, folder))
+        processes.on_first(lambda: mend_weights(folder))
         self.parts: Parts = task.load_parts(folder.parts)
         examples = self._examples("training", train)
         checked = None if valid is None else self._examples("validation", valid)

@@ -66,6 +66,8 @@ class RunFolder:
             raise TaskError("expected resume or force; got both: one goes on with a run, the other deletes it")
         if resume and not folder.path.is_dir():
             raise TaskError(f"expected a run's folder to resume; {folder.path} does not exist. Leave out --resume")
+        if folder.path.is_file():
+            raise TaskError(f"expected a folder; {folder.path} is a file: choose another name")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             folder._take_lock()

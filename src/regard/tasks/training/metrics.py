@@ -24,7 +24,7 @@ class Metrics:
         """
         self._names = (*FIXED, *names)
         self._path = folder / "metrics.csv"
-        before = [line for line in read_metrics(self._path) if int(line["update"]) <= update]
+        before = [line for line in read_metrics(self._path) if _is_before(line.get("update"), update)]
         write_whole(
             self._path,
             "".join(map(self._line, [dict(zip(self._names, self._names, strict=True)), *before])).encode(),
@@ -55,8 +55,13 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """Return the lines of a metrics file, by column; none where there is no file, and no line that is not whole."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+
+
+def _is_before(number: str | None, update: int) -> bool:
+    """Return whether a line is of an update that was saved; one without a number is damaged."""
+    return number is not None and number.isdecimal() and int(number) <= update
 
 
 def _told(value: float) -> str:

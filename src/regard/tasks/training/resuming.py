@@ -10,6 +10,7 @@ from regard.tasks.settings import SECTIONS, Settings
 from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.settings import MAY_CHANGE
 from regard.tasks.training.state import State, read_state
+from regard.tasks.training.weights import read_weights, write_weights
 
 
 def begin(task: Task[Any, Any], settings: Settings[Any], train: Sequence[Row], folder: RunFolder) -> None:
@@ -51,6 +52,20 @@ def compare(folder: RunFolder, **digests: str | None) -> None:
 def stored_state(folder: RunFolder) -> tuple[State, dict[str, Any], dict[str, Any]] | None:
     """Return the state, weights and optimizer's state with which a training goes on, or None: it begins."""
     return read_state(folder.last) if folder.resuming and folder.last.exists() else None
+
+
+def mend_weights(folder: RunFolder) -> None:
+    """Where a training goes on whose best weights are lost or damaged, take them from the state of the best check.
+
+    Raises:
+        TaskError: that is lost or damaged too.
+    """
+    if not (folder.resuming and folder.best.exists()):
+        return
+    try:
+        read_weights(folder.weights)
+    except TaskError:
+        write_weights(folder.weights, read_state(folder.best)[1])
 
 
 def differing(stored: Settings[Any], given: Settings[Any]) -> str:

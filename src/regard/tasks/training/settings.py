@@ -76,11 +76,12 @@ class TrainingSettings:
             "patience",
             "average",
             "keep",
-            "seed",
             "minutes",
         )
         for name in (*least_zero, "devices", "nodes"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "a finite number, 0 or above")
+        # As many bits as torch's generators and safely numpy's take.
+        self._check("seed", 0 <= self.seed < 1 << 63, "a whole number from 0 to below 2^63")
         self._check("betas", all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to below 1")
         self._check("label_smoothing", 0 <= self.label_smoothing < 1, "a number from 0 to below 1")
 

@@ -1,5 +1,6 @@
 """What a training knows beside weights and optimizer, and all three written as one file."""
 
+import pickle
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,13 @@ def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:
         if content["version"] != _VERSION or content["state"].keys() != {field.name for field in fields(State)}:
             raise KeyError("version")
         return State(**content["state"]), content["weights"], content["optimizer"]
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise TaskError(
-            f"{path}: expected the state of a training, as this version of regard writes it; got {error!r}. "
-            "Begin anew with --force"
+            f"{path}: expected the state of a training, as this version of regard writes it; "
+            f"got {_first_of(error)}. Begin anew with --force"
         ) from error
+
+
+def _first_of(error: Exception) -> str:
+    """Return an error's first sentence: of a file that is no state, torch advises to trust it."""
+    return repr(error).partition(". ")[0]

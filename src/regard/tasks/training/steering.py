@@ -10,8 +10,7 @@ from typing import Any, cast
 import lightning.pytorch as lightning
 from torch import Tensor
 
-from regard.errors import TaskError
-from regard.tasks.training.checking import Check, Checked
+from regard.tasks.training.checking import Check, Checked, finite
 from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.interrupts import Interrupted, Interrupts
 from regard.tasks.training.metrics import Metrics
@@ -156,8 +155,7 @@ class Steering(lightning.Callback):
         """Write a line of metrics."""
         state = self._state
         loss, count = self._processes.sums([float(state.loss), state.count])
-        mean = loss / max(count, 1.0)
-        self._refuse_nonfinite(mean)
+        mean = finite(loss / max(count, 1.0), f"by update {state.update}")
         values = {} if found is None else found.values
         if self._metrics is not None:
             self._metrics.write(
@@ -172,13 +170,6 @@ class Steering(lightning.Callback):
             best = " (best)" if state.best_update == state.update else ""
             self._progress.checked(state.update, f"loss {mean:.3f}, {told(found)}{best}")
         state.loss, state.count, state.line = 0.0, 0.0, state.update
-
-    def _refuse_nonfinite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TaskError(
-                f"the loss is {loss} by update {self._state.update}: training went astray. Choose a lower "
-                "training.rate, a longer training.warmup, or training.clip=1, and begin anew with --force"
-            )
 
     def _weights(self, trainer: lightning.Trainer) -> dict[str, Tensor]:
         """Return the whole weights; where they are sharded, only on the first process."""
