@@ -123,6 +123,30 @@ def test_two_files_of_text_are_given_one_after_the_other(run, tmp_path):
     assert (code, "got 't.target'. For two files, write --train twice" in err) == (2, True)
 
 
+@pytest.mark.parametrize(("model", "changed"), [("transformer", "attention"), ("searching", "source_attention")])
+def test_the_choice_of_attention_is_one_that_the_model_has(run, tmp_path, model, changed):
+    reversing_table(tmp_path / "pairs.tsv", translating.rows(40))
+    code, _, err = run("train", "translation", "--train", "pairs.tsv", "--out", "r", *TRANSLATION,
+                       f"--set=model={model}", "--attention", "bilinear; entmax15")  # fmt: skip
+    assert code == 0, err
+    settings = load_run("r").settings.task
+    assert getattr(settings, changed) == "bilinear; entmax15"
+    assert {settings.attention, settings.source_attention} <= {"bilinear; entmax15", "dot", "usual"}
+
+
+def test_an_example_like_an_option_is_no_option(run, tmp_path):
+    lines = [{"source": f"--{row['source']}", "target": f"{row['target']} ."} for row in translating.rows(101)]
+    reversing_table(tmp_path / "pairs.tsv", lines)
+    code, out, err = run("train", "translation", "--train", "pairs.tsv", "--out", "r", *TRANSLATION)
+    assert code == 0, err
+    # SacreBLEU's advice on parameters that users do not have.
+    assert "token" not in err
+    for command in out.splitlines()[1:3]:
+        assert "--" in command
+        assert run(*shlex.split(command)[1:])[0] == 0
+    assert (tmp_path / "look.html").exists()
+
+
 def test_settings_of_a_run_train_another_alike(run, tmp_path):
     assert run("train", TASK, "--out", "one", *SMALL)[0] == 0
     code, _, err = run("train", TASK, "--out", "two", "--config", "one/config.yaml")
@@ -180,7 +204,8 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["train", TASK, "--out", "o", "--train", "rows.tsv", "--valid", "rows.tsv"], "the same ones in both"),
         (["train", TASK, "--out", "o", "--train", "empty.tsv"], "empty.tsv is empty"),
         (["train", TASK, "--out", "o", "--train", "one.tsv"], "expected at least 2 rows"),
-        (["train", TASK, "--out", "rows.tsv"], "rows.tsv"),
+        (["train", TASK, "--out", "rows.tsv"], "expected a folder; rows.tsv is a file"),
+        (["train", TASK, "--out", "a" * 300], "cannot write aaa"),
         (["train", TASK, "--out", ".", "--force"], "."),
         (["train", "translation", "--out", "o", "--set", "attention=nonsense"], "nonsense"),
         (["train", "translation", "--out", "o", "--set", "source=target"], "expected two columns"),

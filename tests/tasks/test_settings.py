@@ -86,6 +86,18 @@ def test_a_setting_is_read_by_its_type(text, name, value):
     assert (found, type(found)) == (value, type(value))
 
 
+def test_a_section_is_no_setting(tmp_path):
+    (tmp_path / "a.yaml").write_text("training: fast")
+    with pytest.raises(
+        TaskError, match=r"a.yaml: training: expected the name of a setting.* a section, of updates"
+    ):
+        read(file=tmp_path / "a.yaml")
+    with pytest.raises(
+        TaskError, match=r"--set: task: expected the name of a setting.* a section, of width, source"
+    ):
+        read("task=3")
+
+
 def test_the_last_of_two_counts():
     assert read("width=1", "width=2").task.width == 2
 

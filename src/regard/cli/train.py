@@ -60,15 +60,16 @@ def train(
     if valid and not data:
         raise InputError("--valid: expected --train too")
     found = task_of(task)
-    asked = [*(sets or ()), *_attention(found, attention), *(["data.strict=yes"] if strict else [])]
-    settings = Settings.read(found, config, asked, defaults=None if data else found.defaults_without_files())
+    settings = _settings(
+        found, config, [*(sets or ()), *(["data.strict=yes"] if strict else [])], attention, not data
+    )
     first = int(os.environ.get("RANK", "0")) == 0
     console, progress = Console(quiet=not first), Console(stderr=True, quiet=not first)
     with extra():
         from regard.tasks.training.fit import fit
         from regard.tasks.training.folder import RunFolder
     with interruptible():
-        if out.is_dir() and any(out.iterdir()) and not (resume or force):
+        if _holds_something(out) and not (resume or force):
             # Says why not, before the data are read, which may take long.
             RunFolder.take(out).close()
         with progress.status("reading the data"):
@@ -80,12 +81,25 @@ def train(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _attention(task: Task[Any, Any], words: str | None) -> list[str]:
-    if words is None:
-        return []
-    if not any(field.full == "task.attention" for field in settings_of(task)):
+def _settings(
+    task: Task[Any, Any], config: Path | None, sets: Sequence[str], attention: str | None, own: bool
+) -> Settings[Any]:
+    """Return the settings of a run, which learns from files or from the task's own data."""
+    defaults = task.defaults_without_files() if own else None
+    settings = Settings.read(task, config, sets, defaults=defaults)
+    if attention is None:
+        return settings
+    name = f"task.{task.attention_setting(settings.task)}"
+    if not any(field.full == name for field in settings_of(task)):
         raise TaskError(f"--attention: expected a task whose attention can be chosen; {task.name} sets it itself")
-    return [f"task.attention={words}"]
+    return Settings.read(task, config, [*sets, f"{name}={attention}"], defaults=defaults)
+
+
+def _holds_something(out: Path) -> bool:
+    try:
+        return out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise TaskError(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def _own(task: Task[Any, Any], settings: Settings[Any]) -> tuple[Sequence[Row], Sequence[Row]]:
@@ -121,6 +135,8 @@ def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
     finished = run.folder.facts["finished"]
     yield f"{run.task.metrics[0]} {finished['best']:.4g}, by the weights of {finished['weights']}, in {out}"
     line = str(example[run.task.columns(run.settings.task)[0]])[:_SHOWN]
-    for rest in (shlex.quote(line), f"{shlex.quote(line)} --look look.html"):
+    # What begins like an option stands behind all of them.
+    text = f"-- {shlex.quote(line)}" if line.startswith("-") else shlex.quote(line)
+    for rest in (text, f"--look look.html {text}"):
         yield f"  regard predict {shlex.quote(str(out))} {rest}"
     yield f"  regard evaluate {shlex.quote(str(out))} --data FILE"

@@ -176,6 +176,9 @@ def _field(name: str, known: Sequence[Field]) -> Field:
         TaskError: there is none, or there are several.
     """
     plain = name.replace("-", "_")
+    if plain in SECTIONS:
+        within = ", ".join(field.name for field in known if field.section == plain)
+        raise TaskError(f"{plain}: expected the name of a setting with its value; it is a section, of {within}")
     found = [field for field in known if plain in (field.name, field.full)]
     if len(found) > 1:
         raise TaskError(f"expected {' or '.join(field.full for field in found)}; got {name!r}, which may be either")

@@ -1,5 +1,6 @@
 """The settings of translation: columns, model, attention, vocabulary, decoding, scoring."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,8 @@ Model = Literal["transformer", "searching", "input_feeding"]
 # What sacreBLEU calls its ways to cut a text into words, as far as they need no further package.
 Words = Literal["13a", "intl", "zh", "char", "none"]
 
+# Of lengths as they occur, powers up to this one are numbers.
+_STEEPEST = 10
 _USUAL = {"transformer": "dot", "searching": "additive", "input_feeding": "bilinear"}
 
 
@@ -79,8 +82,13 @@ class TranslationSettings:
             if not 0 <= getattr(self, name) < 1:
                 raise TaskError(f"task.{name}: expected from 0 to below 1; got {getattr(self, name)}")
         for name in ("per_token", "embedding"):
-            if getattr(self, name) < 0:
-                raise TaskError(f"task.{name}: expected 0 or above; got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise TaskError(f"task.{name}: expected a finite number, 0 or above; got {getattr(self, name)}")
+        if abs(self.length_penalty) > _STEEPEST:
+            raise TaskError(
+                f"task.length_penalty: expected from -{_STEEPEST} to {_STEEPEST}; got {self.length_penalty}"
+            )
+        _check_tokenizer(self)
         if self.embedding and self.model != "searching":
             raise TaskError(
                 f"task.embedding: it is for model=searching; embeddings of {self.model} are as wide as task.width"
@@ -105,6 +113,20 @@ def _check_columns(settings: TranslationSettings) -> None:
         raise TaskError(
             f"task.source, task.target: expected two columns; got {settings.source!r} and {settings.target!r}. Say"
             " which column is read and which is written"
+        )
+
+
+def _check_tokenizer(settings: TranslationSettings) -> None:
+    if settings.byte_fallback and settings.tokenizer == "words":
+        raise TaskError(
+            "task.byte_fallback: tokenizer=words has no pieces to spell with; leave it out, or take bpe"
+        )
+    special = 260 if settings.byte_fallback else 4
+    if settings.vocabulary <= special:
+        reason = " and bytes" if settings.byte_fallback else ""
+        raise TaskError(
+            f"task.vocabulary: expected more than {special} tokens, which special ones{reason} take; got"
+            f" {settings.vocabulary}"
         )
 
 

@@ -74,6 +74,10 @@ class Translation(Task[TranslationSettings, Vocabularies]):
         """Return settings of a small model of characters, for dates."""
         return dict(_FOR_DATES)
 
+    def attention_setting(self, settings: TranslationSettings) -> str:
+        """Return how each side attends to itself; recurrent models attend to the source alone."""
+        return "attention" if settings.model == "transformer" else "source_attention"
+
     def fit(self, rows: Sequence[Row], settings: TranslationSettings) -> Vocabularies:
         """Return tokenizers of both sides."""
         return Vocabularies.fit(rows, settings)
