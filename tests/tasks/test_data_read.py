@@ -281,6 +281,7 @@ REFUSED = [
     ({"a.tsv": b"de\ten\n\t\n"}, ["a.tsv"], "a row that can be used; there is none"),
     ({"a.tsv.gz": gzip.compress(b"")}, ["a.tsv.gz"], "is empty"),
     ({"a.tsv": b"de\tfr\nx\ty\n"}, ["a.tsv"], "expected a column 'en'; it has 'de', 'fr'"),
+    ({"a.tsv": b"\t".join([b"x" * 99] * 99)}, ["a.tsv"], r"^.{,120}expected a column 'de'; it has .{,350}, \.\.\."),
     ({"a.tsv": b"x\ty\tz\n"}, ["a.tsv"], "expected a column 'de'; it has 'x', 'y', 'z'"),
     ({"a.jsonl": b'{"de": "x", "fr": "y"}\n'}, ["a.jsonl"], "expected a column 'en'; it has 'de', 'fr'"),
     ({"a.tsv": b"de\ten\nx\ty\n"}, ["a.tsv", "a.tsv"], "is given twice"),

@@ -196,12 +196,18 @@ def test_training_reads_its_lines_once_and_in_portions():
         (["a"], {"size": 4}, "size above 4; got 4"),
         (["a"], {"size": 260, "byte_fallback": True}, "size above 260; got 260"),
         (["a"], {"kind": "words", "byte_fallback": True}, "no pieces to spell with"),
-        (["abcdefgh"], {"kind": "unigram", "size": 6}, "no unigram tokenizer of 2 pieces fits the text; take more"),
+        (["abcdefgh"], {"kind": "unigram", "size": 6}, "room for its 9 different characters; got 2. Take 7 more"),
+        (["abcdefgh"], {"kind": "unigram", "size": 12}, "room for its 9 different characters; got 8. Take 1 more"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(lines, options, said):
     with pytest.raises(TaskError, match=said):
         Tokenizer.fit(lines, **options)
+
+
+def test_the_least_size_of_a_unigram_model_is_enough():
+    fitted = Tokenizer.fit(["abcdefgh"], "unigram", 13)
+    assert fitted.decode(fitted.encode("hgfe dcba")) == "hgfe dcba"
 
 
 def test_a_mistake_in_the_lines_themselves_is_not_hidden():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -17,6 +18,8 @@ from regard.tasks.extra import extra
 _ROWS = 256
 # Where data sets of translations keep their languages.
 _NESTED = "translation"
+# Columns that a message names at most.
+_NAMED = 10
 
 Fields = Iterator[tuple[int, list[str] | str]]
 
@@ -228,9 +231,8 @@ def _has(where: str, columns: Sequence[str], record: dict[str, Any]) -> None:
 
 
 def _lacking(where: str, column: str, names: Sequence[str]) -> TaskError:
-    return TaskError(
-        f"{where}: expected a column {column!r}; it has {', '.join(map(repr, names))}. Name its columns"
-    )
+    told = ", ".join(map(reprlib.repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+    return TaskError(f"{where}: expected a column {column!r}; it has {told}. Name its columns")
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ def stored(
         TaskError: something cannot be read or written, or has a fault under `strict`.
     """
     folder = cache / _key(found, columns, max_length)
-    if not (folder / _ABOUT).is_file():
+    if not _is_there(folder):
         _write(found, columns, strict, max_length, folder)
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     places = {kind: tuple(places) for kind, places in about["faults"].pop("places").items()}
@@ -45,6 +45,14 @@ def stored(
     if strict and read.counts:
         raise _refused(read.first)
     return folder / _ROWS, read, about["digest"]
+
+
+def _is_there(folder: Path) -> bool:
+    """Return whether a folder holds rows; one that may not be opened holds none."""
+    try:
+        return (folder / _ABOUT).is_file()
+    except OSError:
+        return False
 
 
 def _key(found: Sequence[Source], columns: Sequence[str], max_length: int) -> str:
@@ -74,7 +82,7 @@ def _write(found: Sequence[Source], columns: Sequence[str], strict: bool, max_le
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        if (folder / _ABOUT).is_file():
+        if _is_there(folder):
             return
         told = error.strerror or error
         raise TaskError(

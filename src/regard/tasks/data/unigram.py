@@ -24,6 +24,12 @@ def unigram_pieces(portions: Iterable[list[str]], shape: Tokenizer, most: int) -
     words = _counted(portions, shape)
     if not words:
         return []
+    letters = len(set().union(*words))
+    if letters > most:
+        raise TaskError(
+            f"a unigram tokenizer spells every text: expected room for its {letters:,} different characters; got"
+            f" {most:,}. Take {letters - most:,} more, or another kind"
+        )
     written = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
