@@ -5,6 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.layers.projection import Projection
+
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -25,10 +27,10 @@ class FeedForward(nn.Module):
         self, width: int, hidden: int, activation: Activation = F.gelu, *, bias: bool = True, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.into = nn.Linear(width, hidden, bias=bias)
+        self.into = Projection(width, hidden, bias=bias)
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden, width, bias=bias)
+        self.out = Projection(hidden, width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return as many vectors as came, x being (..., width)."""
@@ -53,11 +55,11 @@ class GatedFeedForward(nn.Module):
         self, width: int, hidden: int, activation: Activation = F.silu, *, bias: bool = False, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.gate = nn.Linear(width, hidden, bias=bias)
-        self.into = nn.Linear(width, hidden, bias=bias)
+        self.gate = Projection(width, hidden, bias=bias)
+        self.into = Projection(width, hidden, bias=bias)
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(hidden, width, bias=bias)
+        self.out = Projection(hidden, width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return as many vectors as came, x being (..., width)."""

@@ -14,6 +14,7 @@ from regard.layers.caches.source import SourceCache
 from regard.layers.caches.state import SourceStateCache, StateCache
 from regard.layers.holding import Held
 from regard.layers.places import Places
+from regard.layers.projection import Projection
 from regard.layers.reading import PositionBias, Reading, Rotary, read, turned
 from regard.layers.real_keys import real_keys
 from regard.mechanisms.attention import Attention
@@ -87,11 +88,11 @@ class MultiHead(nn.Module):
         value_width = head_width if value_width is None else value_width
         self.is_cross_attention = source_width is not None  # under this name it is told to who watches
         read = width if source_width is None else source_width
-        self.query = nn.Linear(width, heads * head_width, bias=bias)
-        self.key = nn.Linear(read, self.key_heads * head_width, bias=bias)
-        self.value = nn.Linear(read, self.key_heads * value_width, bias=bias)
-        self.output = nn.Linear(heads * value_width, width, bias=bias if out_bias is None else out_bias)
-        self.gate = nn.Linear(width, heads * value_width, bias=bias) if gate else None
+        self.query = Projection(width, heads * head_width, bias=bias)
+        self.key = Projection(read, self.key_heads * head_width, bias=bias)
+        self.value = Projection(read, self.key_heads * value_width, bias=bias)
+        self.output = Projection(heads * value_width, width, bias=bias if out_bias is None else out_bias)
+        self.gate = Projection(width, heads * value_width, bias=bias) if gate else None
         self.query_norm, self.key_norm = query_norm, key_norm
         self.sink = nn.Parameter(torch.zeros(heads)) if sink else None
         self.rotary, self.position_bias = rotary, position_bias

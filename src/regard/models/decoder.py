@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regard.layers import (
     Cache,
@@ -20,6 +19,7 @@ from regard.layers import (
     make_caches,
 )
 from regard.layers.positions import Learned, Rotary
+from regard.layers.projection import Projection, project
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import causal, window
 from regard.models.embedding import TextEmbedding, vectors_of
@@ -66,7 +66,7 @@ class Decoder(nn.Module):
         """
         x = self.vectors(tokens, cache=cache, padding=padding)
         x = x[:, -1:] if last else x
-        return F.linear(x, self.embedding.tokens.weight) if self.head is None else self.head(x)
+        return project(x, self.embedding.tokens.weight) if self.head is None else self.head(x)
 
     def vectors(self, tokens: Tensor, *, cache: Caches | None = None, padding: Tensor | None = None) -> Tensor:
         """Return a vector a token, (B, N, E), which logits are made of; arguments as those of a call."""
@@ -129,7 +129,7 @@ def gpt2(
     embedding = TextEmbedding(
         vectors_of(vocabulary, width), positions=Learned(positions, width), dropout=embedding_dropout
     )
-    head = None if tied else nn.Linear(width, vocabulary, bias=False)
+    head = None if tied else Projection(width, vocabulary, bias=False)
     return Decoder(embedding, (block() for _ in range(layers)), nn.LayerNorm(width, eps), head)
 
 
@@ -201,7 +201,7 @@ def llama(
         return EncoderBlock(attention, feed_forward, norm(width), norm(width))
 
     blocks = (block(seen) for seen in ([None] * layers if windows is None else windows))
-    head = None if tied else nn.Linear(width, vocabulary, bias=False)
+    head = None if tied else Projection(width, vocabulary, bias=False)
     return Decoder(TextEmbedding(vectors_of(vocabulary, width)), blocks, norm(width), head)
 
 

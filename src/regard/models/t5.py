@@ -7,6 +7,7 @@ from torch import nn
 
 from regard.layers import DecoderBlock, EncoderBlock, FeedForward, GatedFeedForward, MultiHead
 from regard.layers.positions import RelativeBias
+from regard.layers.projection import Projection
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal
 from regard.models.embedding import TextEmbedding, vectors_of
@@ -96,7 +97,7 @@ def t5(
             embedding,
             (writes(written) for _ in range(count)),
             norm=last,
-            head=None if tied else nn.Linear(width, vocabulary, bias=False),
+            head=None if tied else Projection(width, vocabulary, bias=False),
             scale=width**-0.5 if scaled else 1.0,
         ),
     )

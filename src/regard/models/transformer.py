@@ -9,7 +9,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from regard.layers import (
     Cache,
@@ -25,6 +24,7 @@ from regard.layers.blocks import Order
 from regard.layers.dropout import Dropout
 from regard.layers.multi_head import Mechanism
 from regard.layers.positions import Sinusoidal
+from regard.layers.projection import project
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import causal as before
 from regard.models.embedding import TextEmbedding, vectors_of
@@ -91,7 +91,7 @@ class TargetDecoder(nn.Module):
         self, tokens: Tensor, memory: Memory, cache: Caches | None = None, padding: Tensor | None = None
     ) -> Tensor:
         """Return logits (B, T, V); see `Transformer.decode`."""
-        return F.linear(self.vectors(tokens, memory, cache, padding), *self.projection)
+        return project(self.vectors(tokens, memory, cache, padding), *self.projection)
 
     @property
     def projection(self) -> tuple[Tensor, Tensor | None]:
