@@ -8,9 +8,9 @@ from torch import Tensor
 from regard.layers.caches.contract import Kept, check_crop, check_fits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Room:
-    """Memory for keys and values, and the view of its beginning that was handed out last."""
+    """Memory for keys and values, and the view of its beginning that was handed out last, by whichever copy."""
 
     memory: Kept
     handed: Kept
@@ -80,11 +80,14 @@ class GrowingCache:
         """Write new positions after those that are kept, and return all."""
         start = kept.key.shape[2]
         stop = start + new.key.shape[2]
-        memory = self._room.memory if self._room is not None and self._room.fits(kept, stop) else _roomy(kept, stop)
-        memory.key[:, :, start:stop] = new.key
-        memory.value[:, :, start:stop] = new.value
-        self._room = _Room(memory, Kept(memory.key[:, :, :stop], memory.value[:, :, :stop]))
-        return self._room.handed
+        room = self._room
+        if room is None or not room.fits(kept, stop):
+            room = _Room(_roomy(kept, stop), kept)
+        room.memory.key[:, :, start:stop] = new.key
+        room.memory.value[:, :, start:stop] = new.value
+        room.handed = room.memory.first(stop)
+        self._room = room
+        return room.handed
 
 
 def _roomy(kept: Kept, stop: int) -> Kept:
