@@ -141,3 +141,38 @@ def test_a_watched_translation_is_one_map(name):
     for one, other in zip(decoding, wanted, strict=True):
         assert one.sizes.queries == LENGTH
         dense.close(one.weights(), other.weights())
+
+
+@pytest.mark.parametrize("cached", [0, 2])
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_last_logits_alone_are_the_last_of_all(name, cached):
+    model, (tokens, padding) = build(name), left_padded(PROMPTS)
+    every, alone = ({"cache": model.caches(), "padding": padding} for _ in range(2))
+    with torch.no_grad():
+        for part in (tokens[:, :cached], tokens[:, cached:])[cached == 0 :]:
+            whole, last = model(part, **every), model(part, last=True, **alone)
+    assert last.shape == (len(PROMPTS), 1, WORDS)
+    torch.testing.assert_close(last, whole[:, -1:])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_logits_are_made_that_nobody_reads(way):
+    model, (tokens, padding) = build("llama"), left_padded(PROMPTS)
+    seen = []
+    model.head.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    generate(model, tokens, length=3, padding=padding, sampling=WAYS[way])
+    assert seen == [1, 1, 1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_knows_no_last_is_given_none(way):
+    model, (tokens, padding) = build("llama"), left_padded(PROMPTS)
+
+    class Plain:
+        caches = model.caches
+
+        def __call__(self, tokens, *, cache=None, padding=None):
+            return model(tokens, cache=cache, padding=padding)
+
+    given = {"length": LENGTH, "padding": padding, "sampling": WAYS[way]}
+    equal(generate(Plain(), tokens, **given), generate(model, tokens, **given))

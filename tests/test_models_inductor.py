@@ -20,13 +20,14 @@ pytestmark = [
 
 
 def of(kind):
-    """Return a tiny model in float32, and what it is called with."""
+    """Return a model of one layer in float32, and what it is called with."""
     made = (KINDS | RECURRENT)[kind]
     given = [each.float() if each.is_floating_point() else each for each in made.given]
     return made.build(1).float(), given, made.named
 
 
-@pytest.mark.parametrize("kind", [*RECURRENT, *KINDS])
+# Those that differ most: two stacks that know distances, patches, a recurrent one; gpt2 is learned below.
+@pytest.mark.parametrize("kind", ["t5", "vit", "searching"])
 def test_a_compiled_model_says_the_same(kind):
     model, given, named = of(kind)
     # torch takes no GRU and LSTM into its graphs, so recurrent models are compiled in parts.
@@ -36,11 +37,12 @@ def test_a_compiled_model_says_the_same(kind):
     torch.compiler.reset()
 
 
-def test_a_compiled_model_learns_the_same():
+def test_a_compiled_model_says_and_learns_the_same():
     model, given, named = of("gpt2")
-    wanted = torch.autograd.grad(model(*given, **named).square().mean(), [*model.parameters()])
     compiled = torch.compile(model, fullgraph=True)
-    got = torch.autograd.grad(compiled(*given, **named).square().mean(), [*model.parameters()])
-    for one, other in zip(got, wanted, strict=True):
+    wanted, got = model(*given, **named), compiled(*given, **named)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    pairs = (torch.autograd.grad(each.square().mean(), [*model.parameters()]) for each in (got, wanted))
+    for one, other in zip(*pairs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
     torch.compiler.reset()

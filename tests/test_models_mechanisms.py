@@ -1,4 +1,4 @@
-"""Any mechanism by words in a Transformer keeps the laws of models: caches and padding change nothing, all learn."""
+"""Any mechanism by words in a Transformer keeps the laws of models: caches and padding change nothing."""
 
 from functools import partial
 
