@@ -31,8 +31,10 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not _pays(x, weight):
         return F.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1])
-    count = len(rows)
-    product = torch.mm(weight, (torch.cat([rows, rows]) if count == 1 else rows).t()).t()[:count]
+    if len(rows) == 1:
+        product = torch.mm(weight, torch.cat([rows, rows]).t())[:, 0]
+    else:
+        product = torch.mm(weight, rows.t()).t()
     product = product if bias is None else product + bias
     return product.contiguous().view(*x.shape[:-1], -1)
 
