@@ -21,7 +21,8 @@ from regard.mechanisms.masks.rule import Full
 from regard.mechanisms.weighing import Softmax
 from regard.shapes import compute_dtype
 
-# Below so many pairs of positions one call of the kernel, the mask a tensor, is faster than several that skip.
+# Below so many pairs of positions one call of the kernel, the mask a tensor, is faster than several that skip; and
+# what such a mask takes is not worth a closer look.
 SMALL = 1 << 18
 
 CAUSAL = Band(None, 0, "first")
@@ -85,10 +86,13 @@ def _built_in(problem: Problem) -> bool:
 
 
 def _mask_elements(problem: Problem) -> int:
-    """Return how many numbers the mask has as one tensor; its corner tells which axes it needs."""
+    """Return how many numbers the mask has as one tensor; its corner tells which axes it needs.
+
+    Of a short call, a step of generation for example, so little depends on it that all axes are counted.
+    """
     sizes = problem.sizes
-    if sizes.pairs == 0:
-        return 0
+    if sizes.pairs <= SMALL:
+        return sizes.pairs
     corner = torch.arange(2, device=problem.device)
     lengths = (sizes.batch, sizes.heads, sizes.queries, sizes.keys)
     grid = Grid.whole(sizes, problem.device)
