@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -14,10 +15,15 @@ from regard.tasks.contract import Answer
 from regard.tasks.data.tokenizer import BEGIN
 from regard.tasks.translation.forced import between, cross_sites, ended, own_layer, watched
 from regard.tasks.translation.parts import Vocabularies
-from regard.watch.record import Record
+from regard.watch.heads.averaged import averaged
+from regard.watch.site import Site
 from regard.watch.words import Axis
 
 _CROSS = "cross-attention"
+_MEAN = "cross-attention, mean of heads"
+
+# A title has at most this many letters of the source.
+_LONGEST_TITLE = 60
 
 
 def looked(model: nn.Module, source: Sequence[int], answer: Answer, parts: Vocabularies) -> Report:
@@ -25,7 +31,7 @@ def looked(model: nn.Module, source: Sequence[int], answer: Answer, parts: Vocab
 
     In attention to the source, rows are the words that were written; in attention of the target to itself, those
     that were read meanwhile, which begin one token earlier. It opens with what the model itself uses: a recurrent
-    model's attention; of a Transformer the head most like the mean of the heads in the layer before the last.
+    model's attention; of a Transformer the mean of the heads in the layer before the last.
 
     Args:
         model: the model, in evaluation.
@@ -39,53 +45,66 @@ def looked(model: nn.Module, source: Sequence[int], answer: Answer, parts: Vocab
     tokens = list(answer.tokens) or parts.target.encode(answer.text)
     record = watched(model, [source], [tokens])
     read, written = parts.source.axis(source), parts.target.axis(ended(tokens))
-    layer, head, alignment = _own(record, read, written)
+    layer, site = own_layer(record)
+    text = parts.source.decode(source)
+    is_own = bool(answer.tokens) or answer.log_probability is not None
     sections = build_sections(record, read, parts.target.axis([BEGIN, *tokens]))
     return Report(
-        title="translation",
+        title=_title(text),
         facts=(
-            f"read: {parts.source.decode(source)}",
-            f"written: {parts.target.decode(tokens)}",
+            f"read: {text}",
+            f"{'written' if is_own else 'given, not written by the model'}: {parts.target.decode(tokens)}",
             *_probability(answer),
-            _alignment(record, layer, head, alignment, read, written),
+            f"aligned by the {_used(layer, len(cross_sites(record)), site)}: {_pairs(site, read, written)}",
         ),
-        sections=tuple(_opened(section, written, layer, head) for section in _cross_first(sections)),
+        sections=tuple(_ordered(sections, written, layer, site)),
         coverage=str(record.coverage),
     )
 
 
-def _own(record: Record, read: Axis, written: Axis) -> tuple[int, int, list[int]]:
-    """Return the layer that the model uses, the head most like its mean, and each target word's source word."""
-    layer, site = own_layer(record)
-    heads = site.weights()[0].float().cpu()  # (H, Nq, Nk)
-    mean = heads.mean(0)
-    head = int((heads * mean).sum((1, 2)).argmax())
-    words = between(mean, written.groups, read.groups)
-    words[:, torch.tensor(read.special)] = 0  # the end of the source is no word to belong to
-    return layer, head, words.argmax(1).tolist()
+def _title(text: str) -> str:
+    cut = text if len(text) <= _LONGEST_TITLE else f"{text[: _LONGEST_TITLE - 2].rstrip()} …"
+    return cut or "translation"
 
 
 def _probability(answer: Answer) -> tuple[str, ...]:
     return () if answer.log_probability is None else (f"log-probability: {answer.log_probability:.2f}",)
 
 
-def _alignment(record: Record, layer: int, head: int, alignment: Sequence[int], read: Axis, written: Axis) -> str:
-    layers = cross_sites(record)
-    several = len(layers) > 1 or layers[0].sizes.heads > 1
-    used = f"mean of the heads in layer {layer} (Garg et al. 2019), of which head {head} is most like it"
-    pairs = [
-        f"{read.words[key]}-{written.words[query]}"
-        for query, key in enumerate(alignment)
+def _used(layer: int, layers: int, site: Site) -> str:
+    """Return in words which attention says what belongs together."""
+    if layers == 1 and site.sizes.heads == 1:
+        return "attention of the model"
+    which = "its only one" if layers == 1 else f"the last but one of {layers} (Garg et al. 2019)"
+    heads = "attention" if site.sizes.heads == 1 else "mean of the heads"
+    return f"{heads} in layer {layer}, {which}"
+
+
+def _pairs(site: Site, read: Axis, written: Axis) -> str:
+    """Return each written word with the word that it read most, "die" and "the" as "the-die"."""
+    mean = site.weights()[0].float().cpu().mean(0)  # (Nq, Nk)
+    words = between(mean, written.groups, read.groups)
+    words[:, torch.tensor(read.special)] = 0  # the end of the source is no word to belong to
+    keys, queries = _told_apart(read), _told_apart(written)
+    return " ".join(
+        f"{keys[key]}-{queries[query]}"
+        for query, key in enumerate(words.argmax(1).tolist())
         if not written.special[query] and not read.special[key]
-    ]
-    return f"aligned by the {used if several else 'attention of the model'}: {' '.join(pairs)}"
+    )
 
 
-def _cross_first(sections: Sequence[Section]) -> list[Section]:
-    return sorted(sections, key=lambda section: section.name != _CROSS)
+def _told_apart(axis: Axis) -> list[str]:
+    """Return words, with their places, counted from 1, behind those that occur more than once."""
+    count = Counter(axis.words)
+    return [word if count[word] == 1 else f"{word}({place})" for place, word in enumerate(axis.words, 1)]
 
 
-def _opened(section: Section, written: Axis, layer: int, head: int) -> Section:
-    if section.name != _CROSS:
-        return section
-    return replace(section, queries=written, layer=layer, head=head)
+def _ordered(sections: Sequence[Section], written: Axis, layer: int, site: Site) -> Iterator[Section]:
+    """Yield what the model itself uses, then all attention to the source, then the rest."""
+    for section in sections:
+        if section.name == _CROSS:
+            cross = replace(section, queries=written, layer=layer)
+            if site.sizes.heads > 1:
+                yield replace(cross, name=_MEAN, sites=(averaged(site),), layer=None)
+            yield cross
+    yield from (section for section in sections if section.name != _CROSS)
