@@ -324,6 +324,9 @@ def test_alignments_and_faithfulness_are_reported(run, translator, tmp_path):
     (tmp_path / "gold").write_text("0-0\n")
     code, _, err = run("evaluate", translator, "--data", "pairs.tsv", "--alignments", "gold")
     assert (code, "expected an alignment for each of 12 pairs" in err) == (2, True)
+    (tmp_path / "gold").write_text("0-99\n" * 12)
+    code, _, err = run("evaluate", translator, "--data", "pairs.tsv", "--alignments", "gold")
+    assert (code, "expected links within" in err) == (2, True)
 
 
 def test_of_several_processes_one_speaks(run, trained, monkeypatch):
@@ -335,6 +338,17 @@ def test_of_several_processes_one_speaks(run, trained, monkeypatch):
 
 
 # Processes of their own
+
+
+def test_a_text_is_utf_8_whatever_the_terminal_is(tmp_path, translator, monkeypatch):
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    command = ["predict", translator, "ü one", "--look", "a.json", "--target", "ä eins"]
+    process = started(tmp_path, *command)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    words = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "\ufffd one" in json.loads(words)["facts"][0]
 
 
 def started(folder, *arguments, launcher=("-c", "import regard.cli; regard.cli.main()"), **options):

@@ -90,6 +90,13 @@ class TestLook:
         assert run.look("123") == ({"source": "123"}, by_one(run, "123"))
         assert run.look("123", "999") == ({"source": "123"}, Answer("999"))
 
+    @pytest.mark.parametrize(("line", "target"), [("1\udcff", None), ("1", "2\ud800")])
+    def test_what_is_no_text_is_refused(self, run, line, target):
+        with pytest.raises(TaskError, match="expected text in UTF-8; got half of a sign at position 1"):
+            run.look(line, target)
+        with pytest.raises(TaskError, match="half of a sign"):
+            list(run.predict(["1", f"{line}{target}"]))
+
     def test_an_empty_line_is_refused(self, run):
         with pytest.raises(TaskError, match="expected a line of text"):
             run.look(" ")

@@ -1,6 +1,7 @@
 """Files of a run are written whole or not at all, and what is wrong with the disk is said."""
 
 import re
+import resource
 
 import pytest
 import torch
@@ -47,6 +48,23 @@ def test_a_place_that_cannot_be_written_is_said(write, tmp_path):
     for path in (tmp_path / "none" / "a", tmp_path / "file" / "a"):
         with pytest.raises(TaskError, match=re.escape(f"cannot write {path}: ")):
             write(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5, 0.9, 0.99])
+def test_a_full_disk_is_said_and_leaves_the_old(share, tmp_path):
+    path = tmp_path / "state"
+    weights = {str(number): torch.randn(20, 20) for number in range(9)}
+    write_state(path, State(update=3), weights, {})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * len(before)), limits[1]))
+    try:
+        with pytest.raises(TaskError, match=r"cannot write .*: File too large"):
+            write_state(path, State(update=4), weights, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before
 
 
 def test_what_was_written_is_read(tmp_path):

@@ -88,7 +88,7 @@ def _read(run: Run, data: Sequence[Path], strict: bool, told: Console) -> Table:
 
 
 def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
-    from regard.tasks.translation.alignments import alignment_error_rate, read_alignments
+    from regard.tasks.translation.alignments import alignment_error_rate, check_words, read_alignments
 
     task: Any = run.task
     if not hasattr(task, "align"):
@@ -96,6 +96,9 @@ def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
     gold = read_alignments(path, first)
     if table.faults.total:
         raise TaskError(f"--alignments: expected one for each row, and rows were left out: {table.faults.first}")
+    columns = task.columns(run.settings.task)
+    lengths = ([len(row[column].split()) for column in columns] for row in table.rows)
+    check_words(gold, ((source, target) for source, target in lengths), path)
     found = []
     for start in range(0, len(table), _TOGETHER):
         rows: list[Row] = [table.rows[number] for number in range(start, min(start + _TOGETHER, len(table)))]

@@ -1,5 +1,6 @@
 """`regard predict`: what a trained run answers, one line for each line, and what it attended to."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,9 @@ _TOGETHER = 256
 def predict(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The folder that regard train wrote.")],
-    text: Annotated[str | None, typer.Argument(help='The text, or "-" for standard input.')] = None,
+    text: Annotated[
+        str | None, typer.Argument(help='The text, behind -- if it begins with "-"; or "-" for standard input.')
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Answer each line of this file, UTF-8.")] = None,
     look: Annotated[
         Path | None, typer.Option(help="Write what was attended to: .html, .png, .svg, .pdf or .json.")
@@ -46,7 +49,7 @@ def predict(
                 sys.stdout.write(" ".join(answer.text.splitlines()) + "\n")
             sys.stdout.flush()
         if look is not None:
-            loaded.look(asked, target).save(look)
+            loaded.look(asked, None if target is None else _typed(target)).save(look)
             progress.print(f"wrote {look}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -62,4 +65,9 @@ def _asked(text: str | None, look: Path | None, target: str | None) -> str:
         raise InputError(
             "--look: expected one line of text beside it, such as: regard predict RUN TEXT --look a.html"
         )
-    return text.strip("\n")
+    return _typed(text.strip("\n"))
+
+
+def _typed(text: str) -> str:
+    """Return an argument as UTF-8 has it, whatever the encoding by which Python read it."""
+    return os.fsencode(text).decode(errors="surrogateescape")

@@ -53,11 +53,11 @@ class Run:
             window: how many lines are read, sorted by length and answered together.
 
         Raises:
-            TaskError: the window is of no line.
+            TaskError: the window is of no line, or a line is no text that can be written.
         """
         if window < 1:
             raise TaskError(f"window: expected at least 1 line; got {window}")
-        lines = iter(lines)
+        lines = map(_checked, lines)
         while some := list(islice(lines, window)):
             asked = [self.task.asked(line, self.settings.task) for line in some if line.strip()]
             answers = iter(self.answers(asked))
@@ -91,12 +91,12 @@ class Run:
             target: another answer than the model's own.
 
         Raises:
-            TaskError: the line is empty.
+            TaskError: the line is empty, or it or the answer is no text that can be written.
         """
         if not line.strip():
             raise TaskError("look: expected a line of text; got an empty one")
-        row = self.task.asked(line, self.settings.task)
-        answer = self.answers([row])[0] if target is None else Answer(target)
+        row = self.task.asked(_checked(line), self.settings.task)
+        answer = self.answers([row])[0] if target is None else Answer(_checked(target))
         return self.task.look(self.model, row, answer, self.parts, self.settings.task)
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
@@ -111,6 +111,15 @@ class Run:
                     self.model, [items[number] for number in batch], self.parts, self.settings.task
                 )
         return [found[place] for place in back]
+
+
+def _checked(text: str) -> str:
+    """Return a text, if it is one: halves of signs are what becomes of bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TaskError(f"expected text in UTF-8; got half of a sign at position {error.start}") from error
+    return text
 
 
 def load_run(folder: Path | str, device: torch.device | str = "cpu") -> Run:

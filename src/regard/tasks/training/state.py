@@ -52,7 +52,13 @@ def write_state(path: Path, state: State, weights: dict[str, Any], optimizer: di
     facts = {**asdict(state), "loss": float(state.loss)}
     content = {"version": _VERSION, "state": facts, "weights": weights, "optimizer": optimizer}
     with written_whole(path) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Of a full disk, where torch fails once more as it tidies up.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Alignments of words: read from files in pharaoh's format, and the error rate of those that a model found."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,27 @@ def alignment_error_rate(found: Sequence[frozenset[Pair]], gold: Sequence[Gold])
     right = sum(len(a & g.sure) + len(a & g.possible) for a, g in zip(found, gold, strict=True))
     total = sum(len(a) + len(g.sure) for a, g in zip(found, gold, strict=True))
     return 100 * (1 - right / total) if total else 0.0
+
+
+def check_words(gold: Sequence[Gold], words: Iterable[tuple[int, int]], path: Path) -> None:
+    """Refuse links to words that are not there, as where words are counted otherwise or the lines are others.
+
+    Args:
+        gold: the alignments.
+        words: how many words source and target have, line by line.
+        path: where the alignments come from.
+
+    Raises:
+        TaskError: there is such a link.
+    """
+    for number, (each, most) in enumerate(zip(gold, words, strict=False), 1):
+        for link in sorted(each.possible):
+            if link[0] >= most[0] or link[1] >= most[1]:
+                raise TaskError(
+                    f"{path}, line {number}: expected links within {most[0]} words of source and {most[1]} of"
+                    f" target; got one from word {link[0]} to {link[1]}, counted from 0. Are words counted from"
+                    " another number (--words-from), or do the lines belong to others?"
+                )
 
 
 def _gold(line: bytes | None, place: str, first: int) -> Gold:

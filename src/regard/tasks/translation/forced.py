@@ -50,7 +50,8 @@ def own_layer(record: Record) -> tuple[int, Site]:
     sites = cross_sites(record)
     if not sites:
         raise TaskError(
-            "expected a model whose attention to the source can be looked into; got none:\n" + str(record.coverage)
+            "expected a model whose attention to the source can be looked into; got none: linear attention keeps a"
+            " state in place of weights, and source_attention=none has neither"
         )
     number = max(0, len(sites) - 2)
     return number, sites[number]
