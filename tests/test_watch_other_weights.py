@@ -56,3 +56,29 @@ def test_linear_attention_is_listed():
     with torch.no_grad(), regard.watch(layer) as seen:
         layer(torch.randn(1, 5, 16, dtype=torch.float64), cache=StateCache())
     assert not seen.sites
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("words", ["linear", "gated_delta_rule; causal"])
+def test_linear_attention_is_told_to_have_no_weights(words, held):
+    model = _Holding(_layer(words)) if held else _layer(words)
+    with torch.no_grad(), regard.watch(model) as seen:
+        model(torch.randn(1, 3, 16, dtype=torch.float64))
+    (unseen,) = seen.coverage.unseen
+    assert (unseen.path, unseen.class_name) == ("attention" if held else "", "MultiHead")
+    assert "a state stands in place of weights" in unseen.reason
+    assert "regard.attend" not in str(seen.coverage)
+    with torch.no_grad(), regard.watch(model) as seen:
+        pass
+    assert [each.reason for each in seen.coverage.unseen] == ["its forward did not run"]
+
+
+class _Holding(torch.nn.Module):
+    """A model whose attention stands in it by name."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.attention = layer
+
+    def forward(self, x):
+        return self.attention(x)

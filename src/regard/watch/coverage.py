@@ -90,7 +90,7 @@ def cover(
             and _looks_like_attention(path, module)
             and not any(inner.startswith(f"{path}." if path else "") for inner in reported)
         ):
-            reason, advice = _why(module in entered)
+            reason, advice = _why(module, module in entered)
             unseen.append(Unseen(path, type(module).__name__, reason, advice))
         else:
             continue
@@ -106,15 +106,26 @@ def _missed(path: str, class_name: str, reason: str) -> Unseen:
 
 def _looks_like_attention(path: str, module: nn.Module) -> bool:
     """By class; by name only for modules that hold others, so that a projection or norm inside does not count."""
-    if isinstance(module, nn.MultiheadAttention) or _LOOKS_LIKE_ATTENTION.search(type(module).__name__):
+    known = isinstance(module, nn.MultiheadAttention) or _is_linear(module)
+    if known or _LOOKS_LIKE_ATTENTION.search(type(module).__name__):
         return True
     own_name = path.rpartition(".")[2]
     return bool(_LOOKS_LIKE_ATTENTION.search(own_name)) and any(True for _ in module.children())
 
 
-def _why(entered: bool) -> tuple[str, str]:
+def _is_linear(module: nn.Module) -> bool:
+    """Whether a module says of itself that it attends by linear attention, as layers of regard do."""
+    return getattr(module, "is_linear", False) is True
+
+
+def _why(module: nn.Module, entered: bool) -> tuple[str, str]:
     if not entered:
         return "its forward did not run", ""
+    if _is_linear(module):
+        return (
+            "it ran, and its attention is linear: a state stands in place of weights, so there are none to look at",
+            "to see weights, give it another mechanism, such as softmax's",
+        )
     return (
         "it ran, but no attention was recognised in it: no call of torch's or regard's attention, and no softmax"
         " over keys whose result is multiplied with values",
