@@ -8,7 +8,7 @@ import torch
 from regard.errors import TaskError
 from regard.tasks import Answer
 from regard.tasks.data.lines import LONGEST
-from regard.tasks.translation.alignments import Gold, alignment_error_rate, read_alignments
+from regard.tasks.translation.alignments import Gold, alignment_error_rate, check_words, read_alignments
 from regard.tasks.translation.forced import between
 
 from .translating import TASK, fresh, rows, tiny, train
@@ -37,17 +37,69 @@ def test_a_report_shows_words_by_words(kind, tmp_path):
     model.eval()
     row = {"source": "one two three"}
     report = TASK.look(model, row, Answer("zwei eins"), parts, settings)
-    cross = report.groups[0]
+    is_transformer = settings.model == "transformer"
+    cross = report.groups[int(is_transformer)]
     assert cross.name == "cross-attention"
-    assert cross.keys.words == ("one", "two", "three", "<end>")
-    assert cross.queries.words == ("zwei", "eins", "<end>")
-    for head in cross.heads:
-        torch.testing.assert_close(head.weights.sum(1), torch.ones(3))
+    for group in (cross, report.groups[0]):
+        assert group.keys.words == ("one", "two", "three", "<end>")
+        assert group.queries.words == ("zwei", "eins", "<end>")
+        for head in group.heads:
+            torch.testing.assert_close(head.weights.sum(1), torch.ones(3))
+    assert [section.kind for section in report.sections][: 1 + is_transformer] == ["cross"] * (1 + is_transformer)
     assert any("zwei" in fact for fact in report.facts)
-    names = [group.name for group in report.groups[1:]]
-    assert names == ([] if settings.model != "transformer" else ["self-attention", "decoder self-attention"])
+    names = [group.name for group in report.groups]
+    own = ["self-attention", "decoder self-attention"]
+    assert names == (["cross-attention, mean of heads", "cross-attention", *own] if is_transformer else names[:1])
     for path in ("seen.html", "seen.json", "seen.png"):
         assert report.save(tmp_path / path).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("layers", "own"), [(1, 0), (2, 0), (3, 1)])
+def test_it_opens_with_the_mean_of_the_heads_that_aligns(layers, own):
+    settings = tiny(layers=layers, heads=4)
+    model, parts = fresh(settings, rows(50))
+    report = TASK.look(model.eval(), {"source": "one two three"}, Answer("zwei eins"), parts, settings)
+    mean, cross = report.groups[:2]
+    (head,) = mean.heads
+    expected = torch.stack([each.weights for each in cross.layers[own]]).mean(0)
+    torch.testing.assert_close(head.weights, expected)
+    assert cross.shown.layer == own
+    best = expected[:2, :3].argmax(1).tolist()
+    pairs = [f"{('one', 'two', 'three')[key]}-{word}" for word, key in zip(("zwei", "eins"), best, strict=True)]
+    (told,) = [fact for fact in report.facts if fact.startswith("aligned by")]
+    assert told.endswith(": " + " ".join(pairs))
+    assert f"mean of the heads in layer {own}, " in told
+    assert ("the last but one of" in told) == (layers > 1)
+
+
+def test_words_that_repeat_are_told_apart():
+    settings = tiny(model="searching")
+    model, parts = fresh(settings, rows(50))
+    report = TASK.look(model.eval(), {"source": "one two one"}, Answer("zwei eins zwei"), parts, settings)
+    told = report.facts[-1].removeprefix("aligned by the attention of the model: ").split()
+    sources, targets = zip(*(pair.split("-") for pair in told), strict=True)
+    assert targets == ("zwei(1)", "eins", "zwei(3)")
+    assert set(sources) <= {"one(1)", "two", "one(3)"}
+
+
+def test_a_title_is_the_beginning_of_the_source():
+    settings = tiny()
+    model, parts = fresh(settings, rows(50))
+    line = " ".join(["one two three"] * 10)
+    for source, title in (("one two", "one two"), (line, f"{line[:58].rstrip()} …"), ("", "translation")):
+        report = TASK.look(model.eval(), {"source": source}, Answer("eins"), parts, settings)
+        assert report.title == title
+
+
+def test_an_answer_that_was_given_is_told_apart_from_one_that_was_written():
+    settings = tiny()
+    model, parts = fresh(settings, rows(50))
+    for answer, said in (
+        (Answer("eins"), "given, not written by the model: eins"),
+        (Answer("", -1.0), "written: "),
+        (Answer("eins", -1.0, tuple(parts.target.encode("eins"))), "written: eins"),
+    ):
+        assert said in TASK.look(model.eval(), {"source": "one"}, answer, parts, settings).facts
 
 
 def test_pieces_are_joined_to_words():
@@ -99,7 +151,9 @@ def test_an_alignment_does_not_depend_on_its_batch(trained):
 def test_weights_that_no_report_knows_are_told():
     settings = tiny(source_attention="linear")
     model, parts = fresh(settings, rows(50))
-    with pytest.raises(TaskError, match="attention to the source can be looked into; got none"):
+    with pytest.raises(
+        TaskError, match="attention to the source can be looked into; got none: linear attention keeps"
+    ):
         TASK.look(model.eval(), {"source": "one"}, Answer("eins"), parts, settings)
 
 
@@ -118,6 +172,16 @@ def test_the_error_rate_is_the_formula():
     assert alignment_error_rate([], []) == 0
     with pytest.raises(TaskError, match="expected an alignment for each of 2 pairs of lines; got 1"):
         alignment_error_rate(found, gold[:1])
+
+
+def test_links_to_words_that_are_not_there_are_refused(tmp_path):
+    path = tmp_path / "gold"
+    path.write_text("0-0\n0-0 2p1\n")
+    gold = read_alignments(path)
+    check_words(gold, [(1, 1), (3, 2)], path)
+    for words in ([(1, 1), (2, 2)], [(1, 1), (3, 1)]):
+        with pytest.raises(TaskError, match=r"gold, line 2: .* from word 2 to 1, counted from 0.*--words-from"):
+            check_words(gold, words, path)
 
 
 def test_links_are_read(tmp_path):

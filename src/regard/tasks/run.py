@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ class Run:
         return self.task.score(answers, rows, self.settings.task)
 
     def look(self, line: str, target: str | None = None) -> Report:
-        """Return what the model attends to as it answers.
+        """Return what the model attends to as it answers, under a title that names the run and its attention.
 
         Args:
             line: what is asked.
@@ -97,7 +97,14 @@ class Run:
             raise TaskError("look: expected a line of text; got an empty one")
         row = self.task.asked(_checked(line), self.settings.task)
         answer = self.answers([row])[0] if target is None else Answer(_checked(target))
-        return self.task.look(self.model, row, answer, self.parts, self.settings.task)
+        shown = self.task.look(self.model, row, answer, self.parts, self.settings.task)
+        return replace(shown, title=f"{shown.title} ({self.called})")
+
+    @property
+    def called(self) -> str:
+        """The folder's name and, where they can be set, the words for attention: "de-en, dot"."""
+        words = getattr(self.settings.task, self.task.attention_setting(self.settings.task), None)
+        return ", ".join(str(each) for each in (self.folder.path.resolve().name, words) if each)
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
         """Return the answers to rows, in their order, computed in batches by length."""
