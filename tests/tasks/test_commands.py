@@ -51,7 +51,7 @@ def call(monkeypatch, capsys, arguments, stdin=b""):
 
 def reversing_table(path, rows):
     lines = ["source\ttarget", *("\t".join(row.values()) for row in rows)]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,10 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["train", TASK, "--out", "a" * 300], "cannot write aaa"),
         (["train", TASK, "--out", ".", "--force"], "."),
         (["train", "translation", "--out", "o", "--set", "attention=nonsense"], "nonsense"),
+        (
+            ["train", "translation", "--out", "o", "--train", "rows.tsv", "--set", "hidden=10000000000000"],
+            "there is not enough memory: choose a smaller model",
+        ),
         (["train", "translation", "--out", "o", "--set", "source=target"], "expected two columns"),
         (["evaluate", "RUN"], "Missing option '--data'"),
         (["evaluate", "RUN", "--data", "missing.tsv"], "there is no file missing.tsv"),
@@ -316,7 +320,8 @@ def test_alignments_and_faithfulness_are_reported(run, translator, tmp_path):
     code, out, err = run("evaluate", translator, "--data", "pairs.tsv", *options)
     assert code == 0, err
     assert "nrefs:1|case:mixed" in out
-    assert "Removing the words that attention highlights" in out
+    assert "Without the words that attention highlights" in out
+    assert "sufficiency: what it loses" in out
     found = json.loads((tmp_path / "a.json").read_text())
     assert set(found["scores"]) == {"BLEU", "chrF", "exact", "alignment error rate"}
     assert found["faithfulness"]["rows"] == 5
@@ -327,6 +332,21 @@ def test_alignments_and_faithfulness_are_reported(run, translator, tmp_path):
     (tmp_path / "gold").write_text("0-99\n" * 12)
     code, _, err = run("evaluate", translator, "--data", "pairs.tsv", "--alignments", "gold")
     assert (code, "expected links within" in err) == (2, True)
+
+
+def test_faithfulness_is_checked_where_nobody_says_otherwise(run, translator):
+    rows = [row for row in translating.rows(60, 5) if len(row["source"].split()) > 3]
+    for count, options, checked in ((30, [], 20), (12, [], 12), (12, ["--faithfulness", "0"], 0)):
+        reversing_table("pairs.tsv", rows[:count])
+        code, out, err = run("evaluate", translator, "--data", "pairs.tsv", *options)
+        assert (code, err) == (0, "")
+        assert ("attention highlights" in out) == bool(checked)
+        assert not checked or f"over {checked} rows)" in out
+    reversing_table("pairs.tsv", rows[:4])
+    code, out, err = run("evaluate", translator, "--data", "pairs.tsv")
+    assert (code, "attention highlights" in out) == (0, False)
+    assert err.startswith("not checked: faithfulness: expected at least 5 rows")
+    assert run("evaluate", translator, "--data", "pairs.tsv", "--faithfulness", "20")[0] == 2
 
 
 def test_of_several_processes_one_speaks(run, trained, monkeypatch):

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from regard.cli.ending import interruptible
 from regard.cli.lines import lines_of
+from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import see_folder
 from regard.errors import InputError
 from regard.reports.report import format_of
@@ -40,7 +41,7 @@ def predict(
     lines = lines_of(text, file, _TOGETHER)
     asked = _asked(text, look, target)
     progress = Console(stderr=True)
-    with interruptible():
+    with interruptible(), enough_memory("give shorter lines"):
         see_folder()
         with progress.status("loading the run"):
             loaded = load_run(run)

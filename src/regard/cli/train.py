@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from regard.cli.ending import interruptible
+from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import task_of
 from regard.errors import InputError, TaskError
 from regard.tasks.contract import Row, Task
@@ -75,7 +76,8 @@ def train(
         with progress.status("reading the data"):
             sides = _own(found, settings) if data is None else _read(found, settings, data, valid, progress)
     left = f"what was learned is in {out}: go on with the same command and --resume"
-    with interruptible(left), RunFolder.take(out, resume=resume, force=force) as folder:
+    smaller = enough_memory("choose a smaller model, or smaller batches by training.batch_tokens")
+    with interruptible(left), smaller, RunFolder.take(out, resume=resume, force=force) as folder:
         run = fit(found, settings, *sides, folder, console=progress)
     for line in _ended(run, out, sides[1][0]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
