@@ -339,13 +339,13 @@ def test_faithfulness_is_checked_where_nobody_says_otherwise(run, translator):
     for count, options, checked in ((30, [], 20), (12, [], 12), (12, ["--faithfulness", "0"], 0)):
         reversing_table("pairs.tsv", rows[:count])
         code, out, err = run("evaluate", translator, "--data", "pairs.tsv", *options)
-        assert (code, err) == (0, "")
+        assert (code, "not checked" in err) == (0, False)
         assert ("attention highlights" in out) == bool(checked)
         assert not checked or f"over {checked} rows)" in out
     reversing_table("pairs.tsv", rows[:4])
     code, out, err = run("evaluate", translator, "--data", "pairs.tsv")
     assert (code, "attention highlights" in out) == (0, False)
-    assert err.startswith("not checked: faithfulness: expected at least 5 rows")
+    assert "not checked: faithfulness: expected at least 5 rows" in err
     assert run("evaluate", translator, "--data", "pairs.tsv", "--faithfulness", "20")[0] == 2
 
 

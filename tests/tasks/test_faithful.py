@@ -13,6 +13,7 @@ from regard.tasks.data.read import Table
 from regard.tasks.faithful import OWN, faithful, statement
 from regard.tasks.held_out import hold_out
 from regard.tasks.translation.removing import log_probability, removal_of
+from regard.watch.faithfulness.result import RANDOM, Gain, Together
 from tests.tasks.translating import TASK, WORDS
 
 NOISE = ["uh", "er", "hm"]
@@ -50,8 +51,29 @@ def test_removing_what_attention_highlights_matters_more_where_the_rest_is_noise
     assert (found.texts, done) == (8, list(range(1, 9)))
     gain = found.gains["comprehensiveness"][OWN]
     assert gain.verdict == "more"
-    assert f"{gain.mean:.3f} more" in statement(found)
-    assert "more than removing random ones" in statement(found)
+    assert f"what attention highlights matters more, by {gain.mean:.3f}" in statement(found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "changes by -0.500 a token, without as many random words by -0.300: what attention highlights"
+         " matters more, by 0.200 (95 % interval 0.100 to 0.300, over 7 rows)."),
+        (-0.1, 0.5, "random words by -0.300: the difference of 0.200 (95 % interval -0.100 to 0.500, over 7 rows)"
+         " may be chance."),
+        (-0.3, -0.1, "random words by -0.700: what attention highlights matters less, by 0.200 (95 % interval 0.100"
+         " to 0.300, over 7 rows)."),
+    ],
+)  # fmt: skip
+def test_the_statement_says_what_was_lost_and_how_sure_that_is(low, high, said):
+    mean = (low + high) / 2
+    found = Together(
+        7,
+        RANDOM,
+        {"comprehensiveness": {OWN: 0.5, RANDOM: 0.5 - mean}},
+        {"comprehensiveness": {OWN: Gain(mean, low, high)}},
+    )
+    assert statement(found).endswith(said)
 
 
 @pytest.mark.slow

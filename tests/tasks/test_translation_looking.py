@@ -7,8 +7,8 @@ import torch
 
 from regard.errors import TaskError
 from regard.tasks import Answer
+from regard.tasks.alignments import Gold, alignment_error_rate, check_words, read_alignments
 from regard.tasks.data.lines import LONGEST
-from regard.tasks.translation.alignments import Gold, alignment_error_rate, check_words, read_alignments
 from regard.tasks.translation.forced import between
 
 from .translating import TASK, fresh, rows, tiny, train

@@ -7,19 +7,23 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from regard.cli.ending import interruptible, speaks
 from regard.cli.own_tasks import see_folder
 from regard.errors import InputError, TaskError
 from regard.reports.writing import check_writable, write_whole
+from regard.tasks.alignments import Aligns, alignment_error_rate, check_words, read_alignments
 from regard.tasks.contract import Row
 from regard.tasks.data.read import Table, read
-from regard.tasks.faithful import checked, faithful, statement
+from regard.tasks.faithful import LEGEND, Removes, checked, faithful, statement
 from regard.tasks.run import Run, load_run
 from regard.watch.faithfulness.result import Together
 
 # Pairs of lines that are aligned at once.
 _TOGETHER = 32
+# Rows on which faithfulness is checked where nobody says how many.
+_CHECKED = 20
 
 
 def evaluate(
@@ -37,7 +41,12 @@ def evaluate(
     ] = 0,
     faithfulness: Annotated[
         int | None,
-        typer.Option(metavar="ROWS", help="Check on so many rows: do answers rest on what attention highlights?"),
+        typer.Option(
+            min=0,
+            metavar="ROWS",
+            help="Check on so many rows: do answers rest on what attention highlights? 0: on none; default: on"
+            f" {_CHECKED}, if the task can remove words.",
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write all numbers to this file.")] = None,
@@ -54,7 +63,7 @@ def evaluate(
         see_folder()
         with progress.status("loading the run") as status:
             loaded = load_run(run)
-            if faithfulness is not None:
+            if faithfulness:
                 checked(loaded, faithfulness)
             table = _read(loaded, data, strict, progress)
             values: dict[str, float] = {}
@@ -64,14 +73,10 @@ def evaluate(
             status.update(f"answering {len(table):,} rows")
             scores = loaded.score(table.rows)
             values = {**scores.values, **values}
-            found = None
-            if faithfulness is not None:
-                found = faithful(
-                    loaded, table.rows, faithfulness, told=lambda done: status.update(f"removing words: row {done}")
-                )
+            found = _faithfulness(loaded, table, faithfulness, progress, status)
         lines = list(_lines(values, scores.signatures))
         if found is not None:
-            lines += ["", statement(found), str(found)]
+            lines += ["", statement(found), str(found), LEGEND]
         if json is not None:
             _write(json, run, data, len(table), values, scores.signatures, found)
             lines.append(f"wrote {json}")
@@ -87,11 +92,24 @@ def _read(run: Run, data: Sequence[Path], strict: bool, told: Console) -> Table:
     return table
 
 
-def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
-    from regard.tasks.translation.alignments import alignment_error_rate, check_words, read_alignments
+def _faithfulness(run: Run, table: Table, count: int | None, told: Console, status: Status) -> Together | None:
+    """Return what a check of faithfulness finds; one that nobody asked for may fail, in one line."""
+    if count == 0 or (count is None and not isinstance(run.task, Removes)):
+        return None
+    try:
+        return faithful(
+            run, table.rows, count or _CHECKED, told=lambda done: status.update(f"removing words: row {done}")
+        )
+    except TaskError as error:
+        if count is not None:
+            raise
+        told.print(f"not checked: {error}", markup=False, highlight=False, soft_wrap=True)
+        return None
 
-    task: Any = run.task
-    if not hasattr(task, "align"):
+
+def _error_rate(run: Run, table: Table, path: Path, first: int) -> float:
+    task = run.task
+    if not isinstance(task, Aligns):
         raise TaskError(f"--alignments: expected a task that aligns words; {task.name} does not")
     gold = read_alignments(path, first)
     if table.faults.total:

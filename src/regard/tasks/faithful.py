@@ -15,10 +15,18 @@ from regard.tasks.contract import Answer, Row
 from regard.tasks.run import Run
 from regard.watch.faithfulness.intervals import LEAST_DRAWS, LEAST_TEXTS
 from regard.watch.faithfulness.measure import LEAST_UNITS, faithfulness
-from regard.watch.faithfulness.result import Faithfulness, Together, together
+from regard.watch.faithfulness.result import RANDOM, Faithfulness, Together, together
 
 # The explanation that is the attention which the model itself uses.
 OWN = "attention"
+
+# What the columns of the table mean, beside the statement.
+LEGEND = (
+    "comprehensiveness: what the answer loses without the most highlighted words; more is better\n"
+    "sufficiency: what it loses if only these stay; less is better\n"
+    "deletion: its log-probability a token, on average as words go, the most highlighted first; less is better\n"
+    "insertion: the same as words come one by one; more is better"
+)
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,17 @@ def checked(run: Run, count: int) -> Removes:
 def statement(found: Together) -> str:
     """Return in one sentence whether removing what attention highlights matters more than random removal."""
     gain = found.gains["comprehensiveness"][OWN]
-    told = {"not told apart": "about as much as"}.get(gain.verdict, f"{gain.verdict} than")
-    by = f"{abs(gain.mean):.3f} {'more' if gain.mean >= 0 else 'less'}"
+    own, other = (f"{-found.value(name, 'comprehensiveness'):+.3f}" for name in (OWN, RANDOM))
+    sign = -1 if gain.verdict == "less" else 1
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    interval = f"(95 % interval {low:.3f} to {high:.3f}, over {found.texts} rows)"
     return (
-        f"Removing the words that attention highlights lowers the answer's log-probability a token {told}"
-        f" removing random ones: {by} (95 % interval {gain.low:+.3f} to {gain.high:+.3f}, over {found.texts} rows)."
+        "Without the words that attention highlights, the log-probability of the answer changes by"
+        f" {own} a token, without as many random words by {other}: "
+    ) + (
+        f"the difference of {gain.mean:.3f} {interval} may be chance."
+        if gain.verdict == "not told apart"
+        else f"what attention highlights matters {gain.verdict}, by {abs(gain.mean):.3f} {interval}."
     )
 
 

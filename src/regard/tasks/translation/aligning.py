@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from regard.tasks.alignments import Pair
 from regard.tasks.contract import Row
 from regard.tasks.data.tokenizer import Tokenizer
-from regard.tasks.translation.alignments import Pair
 from regard.tasks.translation.forced import between, ended, own_layer, watched
 from regard.tasks.translation.parts import Vocabularies
 from regard.tasks.translation.settings import TranslationSettings

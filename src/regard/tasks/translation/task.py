@@ -9,10 +9,10 @@ from typing import Any, ClassVar, cast
 from torch import nn
 
 from regard.reports.report import Report
+from regard.tasks.alignments import Pair
 from regard.tasks.contract import Answer, Batch, Features, Row, Scores, Task, Total
 from regard.tasks.faithful import Removal
 from regard.tasks.translation.aligning import aligned
-from regard.tasks.translation.alignments import Pair
 from regard.tasks.translation.answering import answered
 from regard.tasks.translation.batches import SOURCE, TARGET, batched, loss_of
 from regard.tasks.translation.building import Translator, built

@@ -4,14 +4,26 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
 
 from regard.errors import TaskError
+from regard.tasks.contract import Row
 from regard.tasks.data.lines import raw_lines
 
 # A source word and the target word that belongs to it, counted from 0.
 Pair = tuple[int, int]
 
 _LINK = re.compile(r"(\d+)([-p])(\d+)")
+
+
+@runtime_checkable
+class Aligns(Protocol):
+    """A task that says which words of its two columns belong together."""
+
+    def align(self, model: nn.Module, rows: Sequence[Row], parts: Any, settings: Any) -> list[frozenset[Pair]]:
+        """Return the alignment of each row's words, which are what stands between spaces."""
 
 
 @dataclass(frozen=True)
