@@ -18,6 +18,15 @@ PAD = 10
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Stands in for a report: what it was asked to show."""
+
+    title: str
+    row: dict[str, str]
+    answer: Answer
+
+
+@dataclass(frozen=True)
 class ReversingSettings:
     """Sizes.
 
@@ -118,7 +127,7 @@ class Reversing(Task):
         return Scores({"exact": 100 * sum(right) / len(right)})
 
     def look(self, model, row, answer, parts, settings):
-        return row, answer
+        return Shown(row["source"], row, answer)
 
 
 def rows(count, seed):

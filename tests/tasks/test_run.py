@@ -7,7 +7,7 @@ import torch
 
 from regard.errors import TaskError
 from regard.tasks import Answer, load_run
-from tests.tasks.reversing import Reversing, rows, train
+from tests.tasks.reversing import Reversing, Shown, rows, train
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,9 @@ def test_files_are_scored(run, tmp_path):
 
 class TestLook:
     def test_the_models_own_answer_and_another(self, run):
-        assert run.look("123") == ({"source": "123"}, by_one(run, "123"))
-        assert run.look("123", "999") == ({"source": "123"}, Answer("999"))
+        title = f"123 ({run.called})"
+        assert run.look("123") == Shown(title, {"source": "123"}, by_one(run, "123"))
+        assert run.look("123", "999") == Shown(title, {"source": "123"}, Answer("999"))
 
     @pytest.mark.parametrize(("line", "target"), [("1\udcff", None), ("1", "2\ud800")])
     def test_what_is_no_text_is_refused(self, run, line, target):
