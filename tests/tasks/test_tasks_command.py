@@ -32,6 +32,9 @@ class Own(Task):
     name, about, needs = "own", "Learns [red]nothing[/red].", "no data"
     metrics, settings = ("exact", "other"), OwnSettings
 
+    def defaults_without_files(self):
+        return {"width": 4, "training.updates": 7, "order": "pre"}
+
 
 Own.__abstractmethods__ = frozenset()
 '''
@@ -51,7 +54,8 @@ def test_a_task_of_ones_own_is_shown_with_every_setting(run):
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     assert lines[:3] == ["own_task:Own Learns [red]nothing[/red].", "needs: no data", "reports: exact, other"]
-    assert "task.width=8 how wide [bold]it[/bold] is." in lines
+    assert "task.width=8 how wide [bold]it[/bold] is. (without files 4)" in lines
+    assert any(line.startswith("training.updates=") and line.endswith(" (without files 7)") for line in lines)
     assert "task.order=pre which way. (one of pre, post)" in lines
     assert "task.most=none at most. (a whole number or none)" in lines
     assert any(line.startswith("training.betas=0.9,0.98 ") for line in lines)

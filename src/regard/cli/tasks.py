@@ -1,7 +1,8 @@
 """`regard tasks`: which tasks there are, what each needs and reports, and what can be set."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from regard.cli.own_tasks import task_of
 from regard.tasks.choose import task_names
+from regard.tasks.contract import Task
 from regard.tasks.fields import Field, said
 from regard.tasks.settings import settings_of
 
@@ -25,7 +27,7 @@ def tasks(
         console.print(_about(name))
         if task is not None:
             console.print()
-            console.print(_settings(settings_of(task_of(name))))
+            console.print(_settings(task_of(name)))
 
 
 def _about(name: str) -> Table:
@@ -34,13 +36,21 @@ def _about(name: str) -> Table:
     return _table([(name, found.about), ("", f"needs: {found.needs}"), ("", f"reports: {metrics}")])
 
 
-def _settings(fields: Sequence[Field]) -> Table:
-    return _table([(f"{field.full}={field.usual}", _meaning(field)) for field in fields])
+def _settings(task: Task[Any, Any]) -> Table:
+    changed = task.defaults_without_files()
+    return _table([(f"{field.full}={field.usual}", _meaning(field, changed)) for field in settings_of(task)])
 
 
-def _meaning(field: Field) -> str:
-    # What is a plain text or number, its default says.
-    return field.about if field.kind in (str, int, float, bool) else f"{field.about} ({said(field.kind)})"
+def _meaning(field: Field, changed: Mapping[str, Any]) -> str:
+    """Return what a setting means, what it may be, and what it is where a task takes its own data."""
+    own = replace(field, default=changed.get(field.full, changed.get(field.name, field.default))).usual
+    notes = [
+        # What is a plain text or number, its default says.
+        "" if field.kind in (str, int, float, bool) else said(field.kind),
+        "" if own == field.usual else f"without files {own}",
+    ]
+    told = "; ".join(filter(None, notes))
+    return f"{field.about} ({told})" if told else field.about
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Table:
