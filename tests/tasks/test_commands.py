@@ -99,6 +99,24 @@ def test_training_ends_with_scores_and_commands_that_work(run):
     assert code == 0, err
 
 
+def test_a_report_of_one_row_lies_in_the_folder_or_why_not_is_told(run, tmp_path):
+    reversing_table(tmp_path / "pairs.tsv", translating.rows(40))
+    command = "train", "translation", "--train", "pairs.tsv", "--out", "r", *TRANSLATION
+    assert run(*command)[0] == 0
+    report = tmp_path / "r/report.html"
+    assert "mean of heads" in report.read_text(encoding="utf-8")
+    report.unlink()
+    code, _, err = run(*command, "--resume")
+    assert (code, report.exists(), f"wrote {Path('r/report.html')}, what it attends to" in err) == (0, True, True)
+    command = *command, "--set=source_attention=linear"
+    code, out, err = run(*command, "--force")
+    assert (code, report.exists()) == (0, False)
+    assert out.startswith("BLEU ")
+    (line,) = [line for line in err.splitlines() if "report.html could not be drawn: " in line]
+    assert "expected a model whose attention to the source can be looked into" in line
+    assert "Traceback" not in err
+
+
 def test_rows_are_held_out_where_none_are_given_and_bad_ones_are_told(run, tmp_path):
     with (tmp_path / "rows.tsv").open("ab") as file:
         file.write(b"12\n\xff\t1\n\t3\n")
@@ -234,6 +252,7 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["predict", "RUN", "1\n2", "--look", "a.html"], "--look: expected one line of text"),
         (["predict", "RUN", "", "--look", "a.html"], "--look: expected one line of text"),
         (["predict", "RUN", "1", "--target", "2"], "--target: expected --look too"),
+        (["predict", "RUN", "1", "--against", "RUN"], "--against: expected --look too"),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2(run, trained, tmp_path, arguments, said):
@@ -284,6 +303,25 @@ def test_what_was_attended_to_is_written(run, translator, tmp_path, name):
     assert (code, err) == (0, f"wrote {name}\n")
     assert out == run("predict", translator, "one three")[1]
     assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_two_runs_are_shown_beside_one_another(run, translator, trained):
+    look = "predict", translator, "one three", "--look", "a.json", "--against"
+    assert run(*look, translator)[0] == 0
+    found = json.loads(Path("a.json").read_text())
+    assert found["title"] == "one three (run, dot) (first)"
+    assert found["beside"]["title"] == "one three (run, dot) (second)"
+    assert found["groups"] == found["beside"]["groups"]
+    code, _, err = run(*look, "missing")
+    assert (code, "expected a run's folder" in err) == (2, True)
+
+
+def test_a_text_that_names_a_file_is_a_text_with_a_hint(run, trained, tmp_path):
+    (tmp_path / "12").write_text("34\n")
+    code, out, err = run("predict", trained, "12")
+    assert (code, out) == run("predict", trained, "-", stdin=b"12\n")[:2]
+    assert err == "12 is a file: to answer its lines, write --file 12\n"
+    assert run("predict", trained, "1" * 4000)[1:] == run("predict", trained, "-", stdin=b"1" * 4000)[1:]
 
 
 def test_a_given_answer_can_be_looked_into(run, translator, tmp_path):

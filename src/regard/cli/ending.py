@@ -1,4 +1,4 @@
-"""How a command ends otherwise than well: interrupted (130), or with a user's mistake (2); each is one message."""
+"""What a command says, and how it ends otherwise than well: interrupted (130), or with a user's mistake (2)."""
 
 import os
 import sys
@@ -15,9 +15,14 @@ def speaks() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print a line as it is, however long, brackets and numbers in it being nothing but text."""
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(message: str) -> NoReturn:
     """Say what was wrong and end."""
-    Console(stderr=True, soft_wrap=True).print(f"regard: {message}", style="red", markup=False, highlight=False)
+    say(Console(stderr=True), f"regard: {message}", style="red")
     sys.exit(2)
 
 
@@ -34,8 +39,7 @@ def interruptible(what_is_left: str = "") -> Iterator[None]:
         if not _is_interrupt(error):
             raise
         if speaks():
-            line = f"regard: interrupted{what_is_left and '; '}{what_is_left}"
-            Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+            say(Console(stderr=True), f"regard: interrupted{what_is_left and '; '}{what_is_left}")
         raise typer.Exit(130) from None
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from regard.cli.ending import interruptible, speaks
+from regard.cli.ending import interruptible, say, speaks
 from regard.cli.own_tasks import see_folder
 from regard.errors import InputError, TaskError
 from regard.reports.writing import check_writable, write_whole
@@ -81,14 +81,14 @@ def evaluate(
             _write(json, run, data, len(table), values, scores.signatures, found)
             lines.append(f"wrote {json}")
         for line in lines:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line)
 
 
 def _read(run: Run, data: Sequence[Path], strict: bool, told: Console) -> Table:
     columns, how = run.task.columns(run.settings.task), run.settings.data
     table = read(data, columns, strict=strict or how.strict, max_length=how.max_length)
     for line in filter(None, (table.said, table.faults.told())):
-        told.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(told, line)
     return table
 
 
@@ -103,7 +103,7 @@ def _faithfulness(run: Run, table: Table, count: int | None, told: Console, stat
     except TaskError as error:
         if count is not None:
             raise
-        told.print(f"not checked: {error}", markup=False, highlight=False, soft_wrap=True)
+        say(told, f"not checked: {error}")
         return None
 
 

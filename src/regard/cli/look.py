@@ -9,7 +9,7 @@ from rich.console import Console
 from regard.cli.check import Check
 from regard.cli.differing import has_every_weight
 from regard.cli.effect import Asked
-from regard.cli.ending import interruptible
+from regard.cli.ending import interruptible, say
 from regard.cli.model import load, load_both
 from regard.cli.reading import read_and_watch, read_beside
 from regard.cli.request import Request
@@ -130,7 +130,7 @@ def look(
         for path in outputs:
             with progress.status(f"writing {path}"):
                 shown.save(path)
-            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"wrote {path}")
 
 
 def _check(asked: bool, remove: str | None, draws: int | None, seed: int | None) -> Check | None:

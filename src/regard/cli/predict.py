@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from regard.cli.ending import interruptible
+from regard.cli.ending import interruptible, say
 from regard.cli.lines import lines_of
 from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import see_folder
@@ -34,31 +34,40 @@ def predict(
     target: Annotated[
         str | None, typer.Option(help="--look: show how the model reads this answer, rather than its own.")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="--look: show the same text by this run beside it.")
+    ] = None,
 ) -> None:
     """Answer a text, a file or standard input: one line for each line, in their order, as they come."""
     if context.args:
         raise InputError(f"expected one text; got also {' '.join(context.args)!r}: put the text in quotes")
     lines = lines_of(text, file, _TOGETHER)
-    asked = _asked(text, look, target)
+    asked = _asked(text, look, target=target, against=against)
     progress = Console(stderr=True)
+    if text is not None and _is_file(text):
+        say(progress, f"{text} is a file: to answer its lines, write --file {text}")
     with interruptible(), enough_memory("give shorter lines"):
         see_folder()
         with progress.status("loading the run"):
             loaded = load_run(run)
+            other = None if against is None else load_run(against)
         for some in lines:
             for answer in loaded.predict(some):
                 sys.stdout.write(" ".join(answer.text.splitlines()) + "\n")
             sys.stdout.flush()
         if look is not None:
-            loaded.look(asked, None if target is None else _typed(target)).save(look)
-            progress.print(f"wrote {look}", markup=False, highlight=False, soft_wrap=True)
+            given = None if target is None else _typed(target)
+            shown = loaded.look(asked, given)
+            (shown if other is None else shown.beside(other.look(asked, given))).save(look)
+            say(progress, f"wrote {look}")
 
 
-def _asked(text: str | None, look: Path | None, target: str | None) -> str:
+def _asked(text: str | None, look: Path | None, **options: object) -> str:
     """Return the one line that is looked into, once it is certain that this can be written."""
     if look is None:
-        if target is not None:
-            raise InputError("--target: expected --look too, which shows how the model reads this answer")
+        for name, given in options.items():
+            if given is not None:
+                raise InputError(f"--{name}: expected --look too, as it changes what that shows")
         return ""
     format_of(look)
     check_writable(look)
@@ -67,6 +76,13 @@ def _asked(text: str | None, look: Path | None, target: str | None) -> str:
             "--look: expected one line of text beside it, such as: regard predict RUN TEXT --look a.html"
         )
     return _typed(text.strip("\n"))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or none that a system takes
+        return False
 
 
 def _typed(text: str) -> str:

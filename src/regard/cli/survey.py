@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from regard.cli.ending import interruptible
+from regard.cli.ending import interruptible, say
 from regard.cli.model import TextModel, load, quiet
 from regard.errors import InputError
 from regard.reports.survey import write_survey
@@ -145,4 +145,4 @@ def _run(
 
 def _wrote(console: Console, paths: Sequence[Path]) -> None:
     for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"wrote {path}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from regard.cli.ending import interruptible
+from regard.cli.ending import interruptible, say
 from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import task_of
 from regard.errors import InputError, TaskError
@@ -79,8 +79,10 @@ def train(
     smaller = enough_memory("choose a smaller model, or smaller batches by training.batch_tokens")
     with interruptible(left), smaller, RunFolder.take(out, resume=resume, force=force) as folder:
         run = fit(found, settings, *sides, folder, console=progress)
+        if first:
+            _draw(run, sides[1][0], out / "report.html", progress)
     for line in _ended(run, out, sides[1][0]):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _settings(
@@ -120,7 +122,7 @@ def _read(
     def table(paths: Sequence[Path]) -> Table:
         found = read(paths, columns, strict=how.strict, max_length=how.max_length)
         for line in filter(None, (found.said, found.faults.told())):
-            told.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(told, line)
         return found
 
     if valid is None:
@@ -132,11 +134,25 @@ def _read(
     return rows.rows, checked.rows
 
 
+def _draw(run: Run, example: Row, path: Path, told: Console) -> None:
+    """Write what the best weights attend to in one row; where that fails, say so, as the training did not."""
+    try:
+        path.unlink(missing_ok=True)
+        run.look(_asked(run, example)).save(path)
+        say(told, f"wrote {path}, what it attends to in the first row that it is validated on")
+    except Exception as error:
+        say(told, f"{path} could not be drawn: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _asked(run: Run, example: Row) -> str:
+    return str(example[run.task.columns(run.settings.task)[0]])
+
+
 def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
     """Yield what was reached, and what can be done with it."""
     finished = run.folder.facts["finished"]
     yield f"{run.task.metrics[0]} {finished['best']:.4g}, by the weights of {finished['weights']}, in {out}"
-    line = str(example[run.task.columns(run.settings.task)[0]])[:_SHOWN]
+    line = _asked(run, example)[:_SHOWN]
     # What begins like an option stands behind all of them.
     text = f"-- {shlex.quote(line)}" if line.startswith("-") else shlex.quote(line)
     for rest in (text, f"--look look.html {text}"):
