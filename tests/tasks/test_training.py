@@ -13,6 +13,7 @@ from regard.errors import TaskError
 from regard.tasks import Scores, load_run
 from regard.tasks.data.batches import TokenBatches
 from regard.tasks.settings import Settings
+from regard.tasks.training.examples import Examples
 from regard.tasks.training.optimizer import make_optimizer
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
@@ -272,3 +273,11 @@ def test_progress_says_losses_scores_and_the_choice(tmp_path, terminal):
     assert "weights: update " in said
     assert ("30/30" in said) == terminal
     assert ("\x1b[" in said) == terminal
+
+
+@pytest.mark.parametrize("wrong", [1, [0.5], "ab", [1, None], [1 << 63], None])
+def test_features_that_are_no_lists_of_whole_numbers_are_told(tmp_path, wrong):
+    rows = [{"label": [1]}, {"label": wrong}]
+    with pytest.raises(TaskError, match="a list of whole numbers as 'label', a list of one for a label; got"):
+        Examples(rows, lambda row: row, len, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -92,10 +92,15 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def columns(self, settings: S) -> tuple[str, ...]:
-        """Return the columns of text that a row must have."""
+        """Return the columns of text that a row must have: first the one that is asked, as examples show it."""
 
     def own_rows(self, settings: S, seed: int) -> tuple[Sequence[Row], Sequence[Row]] | None:
-        """Return rows to train and to validate where no file is given, or None: the task needs files."""
+        """Return rows to train and to validate where no file is given, or None: the task needs files.
+
+        Args:
+            settings: the task's.
+            seed: what they are drawn from; the same seed gives the same rows, as training that goes on needs.
+        """
         return None
 
     def defaults_without_files(self) -> dict[str, Any]:
@@ -108,7 +113,7 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def fit(self, rows: Sequence[Row], settings: S) -> P:
-        """Return the parts, fitted to the rows of the training side alone."""
+        """Return the parts, fitted to the rows of the training side alone; they are saved, then loaded for use."""
 
     @abstractmethod
     def load_parts(self, folder: Path) -> P:
@@ -116,7 +121,10 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def features(self, row: Row, parts: P, settings: S) -> Features:
-        """Return a row as numbers."""
+        """Return a row as numbers: under each name a list of whole ones, for a label too, which is a list of one.
+
+        All rows of a file have the same names; one that `asked` made may lack those of the answer.
+        """
 
     @abstractmethod
     def size(self, features: Features) -> int:
@@ -128,11 +136,24 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def batch(self, items: Sequence[Features], parts: P) -> Batch:
-        """Return rows as one batch on the CPU."""
+        """Return rows as one batch on the CPU, padded to one length; `loss` and `answer` tell the padding apart.
+
+        Args:
+            items: features, of rows of a file or of what was asked.
+            parts: what was fitted.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, label_smoothing: float) -> Total:
-        """Return the loss of a batch, summed; what it draws comes from torch's generator."""
+        """Return the loss of a batch, summed over what is counted, padding left out, and that count.
+
+        What it draws comes from torch's generator, so that training can go on with the same bits.
+
+        Args:
+            model: as `build` made it, in training, where the batch is.
+            batch: as `batch` made it, on the model's device.
+            label_smoothing: what `torch.nn.functional.cross_entropy` calls so; a loss that knows none leaves it.
+        """
 
     @abstractmethod
     def asked(self, line: str, settings: S) -> Row:
@@ -140,12 +161,27 @@ class Task(ABC, Generic[S, P]):
 
     @abstractmethod
     def answer(self, model: nn.Module, items: Sequence[Features], parts: P, settings: S) -> list[Answer]:
-        """Return the answers to one batch of rows, in order; the model is in evaluation, without gradients."""
+        """Return the answers to one batch of rows, in order; the model is in evaluation, without gradients.
+
+        Args:
+            model: on any device, to which this brings what `batch` makes.
+            items: features of rows of like size.
+            parts: what was fitted.
+            settings: the task's.
+        """
 
     @abstractmethod
     def score(self, answers: Sequence[Answer], rows: Sequence[Row], settings: S) -> Scores:
-        """Return what answers are worth beside the rows that hold the right ones."""
+        """Return what answers are worth beside the rows with the right ones: a number for each of `metrics`."""
 
     @abstractmethod
     def look(self, model: nn.Module, row: Row, answer: Answer, parts: P, settings: S) -> Report:
-        """Return what the model attended to for this answer; one without tokens is the user's own text."""
+        """Return what the model attended to for this answer.
+
+        Args:
+            model: in evaluation, on any device.
+            row: what was asked.
+            answer: what it answered; one without tokens and log-probability is a text that a user gave.
+            parts: what was fitted.
+            settings: the task's.
+        """

@@ -1,6 +1,7 @@
 """Rows as numbers, kept flat in files that are mapped into memory and vanish with the process."""
 
 import hashlib
+import reprlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -41,7 +42,13 @@ class Examples:
             if each.keys() != columns.keys():
                 raise TaskError(f"expected the features {', '.join(columns)} of every row; got {', '.join(each)}")
             for name, numbers in each.items():
-                columns[name].add(numbers)
+                try:
+                    columns[name].add(numbers)
+                except (TypeError, OverflowError):
+                    raise TaskError(
+                        f"features: expected a list of whole numbers as {name!r}, a list of one for a label; got"
+                        f" {reprlib.repr(numbers)}"
+                    ) from None
             sizes.append(size(each))
         self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)
         self._columns = {name: column.done() for name, column in columns.items()}
