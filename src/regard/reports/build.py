@@ -26,7 +26,7 @@ class Section:
     """All layers of one sort of attention between the same positions.
 
     Attributes:
-        name: "self-attention", "decoder self-attention" or "cross-attention", or any other.
+        name: "self-attention", "decoder self-attention" or "cross-attention", perhaps with more behind it.
         queries: the words that attend.
         keys: the words that are attended to.
         sites: the layers.
@@ -46,7 +46,7 @@ class Section:
     @property
     def kind(self) -> Literal["self", "cross"]:
         """Whether keys and queries are the same positions."""
-        return self.sites[0].kind
+        return "cross" if self.name.startswith(_CROSS) else "self"
 
     @cached_property
     def heads(self) -> tuple[tuple[Head, ...] | None, ...]:
