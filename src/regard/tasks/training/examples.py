@@ -4,6 +4,7 @@ import hashlib
 import reprlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -33,25 +34,23 @@ class Examples:
         size: Callable[[Features], int],
         folder: Path,
     ) -> None:
-        columns: dict[str, _Column] = {}
         sizes = array("q")
-        for row in rows:
-            each = features(row)
-            if not columns:
-                columns = {name: _Column(folder) for name in each}
-            if each.keys() != columns.keys():
-                raise TaskError(f"expected the features {', '.join(columns)} of every row; got {', '.join(each)}")
-            for name, numbers in each.items():
-                try:
-                    columns[name].add(numbers)
-                except (TypeError, OverflowError):
+        with ExitStack() as files:
+            columns: dict[str, _Column] = {}
+            for row in rows:
+                each = features(row)
+                if not columns:
+                    columns = {name: _Column(files.enter_context(TemporaryFile(dir=folder))) for name in each}
+                if each.keys() != columns.keys():
                     raise TaskError(
-                        f"features: expected a list of whole numbers as {name!r}, a list of one for a label; got"
-                        f" {reprlib.repr(numbers)}"
-                    ) from None
-            sizes.append(size(each))
+                        f"expected the features {', '.join(columns)} of every row; got {', '.join(each)}"
+                    )
+                for name, numbers in each.items():
+                    _add(columns[name], name, numbers)
+                sizes.append(size(each))
+            # The maps outlive the files' names and their being closed.
+            self._columns = {name: column.done() for name, column in columns.items()}
         self.sizes: NDArray[np.int64] = np.array(sizes, dtype=np.int64)
-        self._columns = {name: column.done() for name, column in columns.items()}
         digest = hashlib.blake2b(digest_size=16)
         for name, column in sorted(columns.items()):
             digest.update(f"{name} {column.digest()}".encode())
@@ -68,11 +67,21 @@ class Examples:
         ]
 
 
+def _add(column: "_Column", name: str, numbers: Sequence[int]) -> None:
+    try:
+        column.add(numbers)
+    except (TypeError, OverflowError):
+        raise TaskError(
+            f"features: expected a list of whole numbers as {name!r}, a list of one for a label; got"
+            f" {reprlib.repr(numbers)}"
+        ) from None
+
+
 class _Column:
     """One kind of features: all numbers behind one another, and where each row's end."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as it is mapped
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._held = array("q")
         self._ends = array("q", [0])
         self._digest = hashlib.blake2b(digest_size=16)
@@ -88,9 +97,7 @@ class _Column:
         self._file.flush()
         ends = np.array(self._ends, dtype=np.int64)
         self._digest.update(ends.tobytes())
-        with self._file:
-            # The map outlives the file's name and its being closed.
-            flat = np.memmap(self._file, np.int64, "r").view(np.ndarray) if ends[-1] else np.empty(0, np.int64)
+        flat = np.memmap(self._file, np.int64, "r").view(np.ndarray) if ends[-1] else np.empty(0, np.int64)
         return flat, ends
 
     def digest(self) -> str:
