@@ -72,6 +72,36 @@ def test_what_stands_beside_a_text_does_not_matter(way, model):
         assert alone.lists() == every.lists()[item : item + 1]
 
 
+@pytest.mark.parametrize("penalty", [0.6, -0.5])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stop", [(), 9])
+def test_each_text_may_have_a_greatest_length_of_its_own(way, stop, penalty):
+    sampling = Beam(3, length_penalty=penalty) if way == "beams" else WAYS[way]
+    many = [*PROMPTS, *([n, n + 1] for n in range(6))]
+    tokens, padding = left_padded(many)
+    lengths = torch.tensor([3, 12, 1, 9, 3, 5, 7, 12, 2])
+    given = {"stop": stop, "sampling": sampling, "fill": 10}
+    every = generate(Known(11, 2), tokens, length=lengths, padding=padding, **given)
+    for item, (prompt, length) in enumerate(zip(many, lengths.tolist(), strict=True)):
+        if way == "sampled":  # what is drawn depends on the place
+            alone = generate(Known(11, 2), tokens, length=length, padding=padding, **given)
+            lists, place = alone.lists()[item], item
+        else:
+            alone = generate(Known(11, 2), as_tokens(prompt), length=length, **given)
+            lists, place = alone.lists()[0], 0
+        assert every.lists()[item] == lists
+        assert every.stopped[item] == alone.stopped[place]
+        torch.testing.assert_close(every.log_probability[item], alone.log_probability[place])
+        assert set(every.tokens[item, len(lists) :].tolist()) <= {10}
+    assert stop or not every.stopped.any()
+
+
+def test_a_text_at_its_greatest_length_is_spelled_no_further():
+    steps = list(stream(Known(5), as_tokens([1], [2]), length=torch.tensor([2, 4]), fill=4))
+    assert [step.ended.tolist() for step in steps] == [[False, False], [True, False], [True, False], [True, True]]
+    assert [len("".join(spelled(steps, lambda tokens: "a" * len(tokens), item))) for item in (0, 1)] == [2, 4]
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cache", [True, False])
 def test_a_memory_goes_with_its_item(way, cache):
@@ -296,6 +326,9 @@ ONE = torch.tensor([[1, 2]])
         ({"tokens": ONE[:, :0]}, "at least one item and one token"),
         ({"tokens": ONE[:0]}, "at least one item and one token"),
         ({"length": 0}, "length: expected a whole number, 1 or above; got 0"),
+        ({"length": 2.5}, "length: expected a whole number, 1 or above; got 2.5"),
+        ({"length": torch.tensor([3, 3])}, r"one for each item, \(1,\)"),
+        ({"length": torch.tensor([0])}, "length: expected a whole number, 1 or above"),
         ({"chunk": 0}, "chunk"),
         ({"fill": -1}, "fill"),
         ({"stop": "end"}, "at_strings"),
@@ -309,6 +342,7 @@ ONE = torch.tensor([[1, 2]])
         ({"padding": torch.tensor([-1])}, "0 or above"),
         ({"memory": ONE}, "none for another; got one"),
         ({"model": KnownTranslation(5)}, "KnownTranslation.encode"),
+        ({"model": torch.nn.Linear(2, 2)}, r"forward\(tokens, cache=, padding=\) and caches\(\); got Linear"),
     ],
 )
 @pytest.mark.parametrize("call", [generate, stream])

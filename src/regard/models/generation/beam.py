@@ -51,19 +51,25 @@ class Beam:
         """Return by what the log-probability of a text of so many tokens is divided."""
         return math.pow((self.offset + length) / (self.offset + 1), self.length_penalty)
 
-    def bound(self, score: Tensor, length: int, most: int) -> Tensor:
-        """Return the best score that unfinished texts of this length can reach: all further tokens certain."""
-        return score / self.divisor(most if self.length_penalty > 0 else length + 1)
+    def bound(self, score: Tensor, length: int, most: Tensor) -> Tensor:
+        """Return the best score that unfinished texts of this length can reach: all further tokens certain.
+
+        Args:
+            score: the sums of log-probabilities.
+            length: the texts' now.
+            most: the divisors of the greatest lengths.
+        """
+        return score / (most if self.length_penalty > 0 else self.divisor(length + 1))
 
 
-def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Stops, fill: int) -> Generated:
+def search(reading: Reading, logits: Tensor, beam: Beam, lengths: Tensor, stops: Stops, fill: int) -> Generated:
     """Return the best text of each item, and all that have ended.
 
     Args:
         reading: of the prompts.
         logits: (B, V), of what comes after them.
         beam: how to search.
-        length: how many tokens a text has at most, above 0.
+        lengths: (B,), how many tokens a text of each item has at most, above 0.
         stops: which texts end earlier.
         fill: the token that stands after a text's end.
     """
@@ -78,8 +84,10 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
     ended = Ended.now(written[:, :0], sums[:, :0].bool(), sums[:, :0], sums[:, :0])
     goes_on = torch.ones_like(first, dtype=torch.bool)  # (B, 1), whether more texts may count
     most = min(width * (1 + max(1, len(stops))), width * words)
+    lengths = lengths.unsqueeze(1)
+    divisors = sums.new_tensor([[beam.divisor(each)] for each in lengths.flatten().tolist()])
     rows, parts = torch.arange(items, device=logits.device), Parts()
-    for count in range(1, length + 1):
+    for count in range(1, int(lengths.max()) + 1):
         # What is among the best of all is among the best of its own beam, and those few are soon added and sorted.
         best, word = logits.log_softmax(-1).topk(min(most, words), -1)
         every = (sums.unsqueeze(-1) + best.view(len(sums), width, -1)).flatten(1)
@@ -87,13 +95,13 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
         source, word = place // best.shape[-1], word.view(len(place), -1).gather(1, place)
         written = torch.cat([taken(written, source), word.unsqueeze(-1)], -1)  # (B, most, count)
         stopped = stops.ended(written.flatten(0, 1)).view_as(sums)
-        over = stopped | (count == length)
+        over = stopped | (lengths <= count)
         score = (sums / beam.divisor(count)).masked_fill(~(over & goes_on), -torch.inf)
         new = Ended.now(*(each[:, :width] for each in (written, stopped, sums, score)))
         ended = ended.grown(fill).best(new, width)
         sums, place = sums.masked_fill(over, -torch.inf).topk(width, 1)  # (B, width)
         source, written = source.gather(1, place), taken(written, place)
-        goes_on &= beam.bound(sums[:, :1], count, length) > ended.worst
+        goes_on &= beam.bound(sums[:, :1], count, divisors) > ended.worst
         if beam.early:
             goes_on &= ended.worst.isneginf()
         if not goes_on.any():
@@ -102,6 +110,7 @@ def search(reading: Reading, logits: Tensor, beam: Beam, length: int, stops: Sto
             stays, over = (where.flatten().nonzero().flatten() for where in (goes_on, ~goes_on))
             parts.add(rows[over], ended.of(over))
             reading.reorder((first + source)[stays].flatten())
+            lengths, divisors = lengths[stays], divisors[stays]
             rows, written, goes_on, sums, ended = (
                 rows[stays],
                 written[stays],

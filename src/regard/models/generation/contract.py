@@ -22,6 +22,9 @@ class Generates(Protocol):
     def __call__(self, tokens: Tensor, *, cache: Any = None, padding: Tensor | None = None) -> Tensor:
         """Return the logits (B, N, V) of the token after each position.
 
+        If it (or `forward`) has a parameter `last`, it is called with `last=True`, and the logits of the last token
+        alone (B, 1, V) are enough.
+
         Args:
             tokens: (B, N), whole numbers; with a cache, those that follow what it holds.
             cache: what `caches` returned; it takes up the keys and values of these tokens. None: the tokens are

@@ -22,7 +22,7 @@ def generate(
     model: Generates | Translates,
     tokens: Tensor,
     *,
-    length: int,
+    length: int | Tensor,
     sampling: Takes | Beam = GREEDY,
     stop: Stop = (),
     padding: Tensor | None = None,
@@ -37,7 +37,7 @@ def generate(
         model: anything with `forward(tokens, cache=, padding=)` and `caches()`; for a memory, anything with
             `decode(tokens, memory, cache=)`. `regard.models.generation.contract` says what these return.
         tokens: (B, N), the prompts, N at least 1; for a translation that with which it begins.
-        length: how many tokens to write at most, above 0.
+        length: how many tokens to write at most, above 0: a number, or one an item (B,).
         sampling: `Greedy()`, `Sample(...)` or `Beam(...)`. Default: greedy.
         stop: a token's number, a function of what is written so far (B, n) that returns which items (B,) have
             ended, or several of these; the first that applies ends an item. Default: none.
@@ -54,17 +54,17 @@ def generate(
     Raises:
         GenerationError: an argument of the wrong shape or out of its range; or the model's logits choose no token.
     """
-    reading, stops = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
+    reading, stops, lengths = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
     if isinstance(sampling, Beam):
-        return search(reading, reading.after(tokens.long()), sampling, length, stops, fill)
+        return search(reading, reading.after(tokens.long()), sampling, lengths, stops, fill)
     steps = list(
-        _steps(reading, tokens.long(), length, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
+        _steps(reading, tokens.long(), lengths, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
     )
-    stopped = torch.stack([step.stopped for step in steps], 1)  # (B, T)
+    ended = torch.stack([step.ended for step in steps], 1)  # (B, T)
     return Generated(
         tokens=torch.stack([step.tokens for step in steps], 1),
-        lengths=1 + (~stopped[:, :-1]).sum(1),
-        stopped=stopped[:, -1],
+        lengths=1 + (~ended[:, :-1]).sum(1),
+        stopped=steps[-1].stopped,
         log_probability=torch.stack([step.log_probability for step in steps], 1).sum(1),
     )
 
@@ -73,7 +73,7 @@ def stream(
     model: Generates | Translates,
     tokens: Tensor,
     *,
-    length: int,
+    length: int | Tensor,
     sampling: Takes = GREEDY,
     stop: Stop = (),
     padding: Tensor | None = None,
@@ -94,8 +94,8 @@ def stream(
             "sampling: expected Greedy() or Sample(...); got beam search, which knows no token before the end."
             " Call generate"
         )
-    reading, stops = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
-    return _steps(reading, tokens.long(), length, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
+    reading, stops, lengths = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
+    return _steps(reading, tokens.long(), lengths, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
 
 
 def _drops(sampling: Takes, cache: Caches | bool) -> bool:
@@ -104,24 +104,25 @@ def _drops(sampling: Takes, cache: Caches | bool) -> bool:
 
 
 def _steps(
-    reading: Reading, tokens: Tensor, length: int, sampling: Takes, stops: Stops, fill: int, *, drops: bool
+    reading: Reading, tokens: Tensor, lengths: Tensor, sampling: Takes, stops: Stops, fill: int, *, drops: bool
 ) -> Iterator[Step]:
     written = tokens[:, :0]
-    stopped = torch.zeros_like(tokens[:, 0], dtype=torch.bool)
+    stopped = ended = torch.zeros_like(tokens[:, 0], dtype=torch.bool)
     rows = torch.arange(len(tokens), device=tokens.device)  # the items that are read on
-    for step in range(length):
+    for step in range(int(lengths.max())):
         logits = reading.after(tokens[rows])
         some = sampling.take(logits, step)
         chances = logits.gather(1, some.unsqueeze(1)).squeeze(1) - logits.logsumexp(-1)
-        taken = torch.full_like(tokens[:, 0], fill).index_copy_(0, rows, some).masked_fill(stopped, fill)
-        log_probability = chances.new_zeros(len(tokens)).index_copy_(0, rows, chances).masked_fill(stopped, 0)
+        taken = torch.full_like(tokens[:, 0], fill).index_copy_(0, rows, some).masked_fill(ended, fill)
+        log_probability = chances.new_zeros(len(tokens)).index_copy_(0, rows, chances).masked_fill(ended, 0)
         tokens = taken.unsqueeze(1)
         written = torch.cat([written, tokens], 1)
-        stopped = stopped | stops.ended(written)
-        yield Step(tokens=taken, log_probability=log_probability, stopped=stopped)
-        if stopped.all():
+        stopped = stopped | (stops.ended(written) & ~ended)
+        ended = stopped | (lengths <= step + 1)
+        yield Step(tokens=taken, log_probability=log_probability, stopped=stopped, ended=ended)
+        if ended.all():
             return
-        if drops and worth_dropping(stays := ~stopped[rows]):
+        if drops and worth_dropping(stays := ~ended[rows]):
             kept = stays.nonzero().flatten()
             reading.reorder(kept)
             rows = rows[kept]
@@ -130,22 +131,21 @@ def _steps(
 def _prepared(
     model: Generates | Translates,
     tokens: Tensor,
-    length: int,
+    length: int | Tensor,
     stop: Stop,
     padding: Tensor | None,
     memory: Any,
     cache: Caches | bool,
     chunk: int | None,
     fill: int,
-) -> tuple[Reading, Stops]:
-    """Return who reads and what ends a text, if the arguments fit together."""
+) -> tuple[Reading, Stops, Tensor]:
+    """Return who reads, what ends a text, and its greatest length (B,), if the arguments fit together."""
     if tokens.ndim != 2 or tokens.dtype not in (torch.int64, torch.int32) or not tokens.numel():
         raise GenerationError(
             "tokens: expected whole numbers (B, N), at least one item and one token each; got"
             f" {tuple(tokens.shape)} of {tokens.dtype}. A text may begin with the model's token for beginnings"
         )
     for name, number, least in (
-        ("length", length, 1),
         ("chunk", 1 if chunk is None else chunk, 1),
         ("fill", fill, 0),
     ):
@@ -158,7 +158,25 @@ def _prepared(
         )
     if padding is not None:
         _check_padding(padding, tokens, begins=isinstance(cache, bool))
-    return Reading(model, padding, memory, cache, chunk), Stops.of(stop)
+    if cache is True and not hasattr(model, "caches"):
+        raise GenerationError(
+            "model: expected one that says what comes next, with forward(tokens, cache=, padding=) and caches(); got"
+            f" {type(model).__name__}, which has no caches()"
+        )
+    lengths = _lengths(length, tokens)
+    return Reading(model, padding, memory, cache, chunk), Stops.of(stop), lengths
+
+
+def _lengths(length: int | Tensor, tokens: Tensor) -> Tensor:
+    """Return how many tokens each item (B,) may have."""
+    given = torch.as_tensor(length, device=tokens.device)
+    whole = given.dtype in (torch.int64, torch.int32)
+    if not whole or given.shape not in ((), tokens.shape[:1]) or (given < 1).any():
+        raise GenerationError(
+            f"length: expected a whole number, 1 or above; got {length!r}. A tensor has one for each item,"
+            f" ({len(tokens)},)"
+        )
+    return given.long().expand(len(tokens))
 
 
 def _check_padding(padding: Tensor, tokens: Tensor, begins: bool) -> None:

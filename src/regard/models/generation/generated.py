@@ -40,9 +40,11 @@ class Step:
     Attributes:
         tokens: (B,); `fill` for items that have ended before.
         log_probability: (B,), of these tokens, by the model's own probabilities; 0 for items that have ended.
-        stopped: (B,), which items have ended, with this token or before.
+        stopped: (B,), which items a stop rule has ended, with this token or before.
+        ended: (B,), which items have ended, by a rule or at their greatest length.
     """
 
     tokens: Tensor
     log_probability: Tensor
     stopped: Tensor
+    ended: Tensor

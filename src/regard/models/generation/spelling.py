@@ -30,7 +30,7 @@ def spelled(steps: Iterable[Step], decode: Decode, item: int = 0) -> Iterator[st
         if not text.endswith(UNFINISHED):
             yield from _rest(told, text)
             told = text
-        if step.stopped[item]:
+        if step.ended[item]:
             break
     yield from _rest(told, text)
 

@@ -23,7 +23,7 @@ def answered(
     written = generate(
         model,
         torch.full_like(source[:, :1], BEGIN),
-        length=settings.length(source.shape[1]),
+        length=torch.tensor([settings.length(len(item[SOURCE])) for item in items]),
         sampling=Beam(settings.beam, settings.length_penalty) if settings.beam > 1 else Greedy(),
         stop=END,
         memory=model.encode(source, real=real_of(source)),
