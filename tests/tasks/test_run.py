@@ -65,6 +65,15 @@ class TestPredict:
             next(run.predict(["1"], 0))
 
 
+@pytest.mark.parametrize(("beam", "batches"), [(1, 1), (8192, 50)])
+def test_answers_come_in_batches_larger_than_those_of_training(run, monkeypatch, beam, batches):
+    calls, answer = [], run.task.answer
+    monkeypatch.setattr(run.task, "answer", lambda *given: calls.append(given[1]) or answer(*given))
+    monkeypatch.setattr(type(run.settings.task), "beam", beam, raising=False)
+    assert len(run.answers([{"source": "12"}] * 50)) == 50
+    assert len(calls) == batches
+
+
 def test_it_has_learned(run):
     assert run.score(rows(200, 0)).values["exact"] > 90
 

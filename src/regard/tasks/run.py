@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How many lines are read before they are answered together.
 WINDOW = 512
+# How many tokens are answered together: without gradients there is room for more than training has.
+_TOGETHER = 16_384
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class Run:
         """Return the answers to rows, in their order, computed in batches by length."""
         items = [self.task.features(row, self.parts, self.settings.task) for row in rows]
         sizes = np.array([self.task.size(each) for each in items], dtype=np.int64)
-        batches, back = ordered(sizes, self.settings.training.batch_tokens)
+        # A task with a setting `beam` reads each row so many times at once.
+        batches, back = ordered(sizes, max(1, _TOGETHER // getattr(self.settings.task, "beam", 1)))
         found: list[Answer] = []
         with torch.inference_mode():
             for batch in batches:
