@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import torch
 
 import regard
 from regard.cli import main
-from regard.tasks import load_run
+from regard.tasks import Scores, load_run
 from tests.tasks import reversing, translating
 
 TASK = "tests.tasks.reversing:Reversing"
@@ -270,6 +271,32 @@ def test_a_mistake_gets_one_message_and_exit_code_2(run, trained, tmp_path, argu
     assert not [path for path in new if path.suffix in (".pt", ".safetensors", ".part", ".html", ".png")]
 
 
+class Unscored(reversing.Reversing):
+    metrics = ()
+
+    def score(self, answers, rows, settings):
+        return Scores({})
+
+
+class Undecided(reversing.Reversing):
+    def score(self, answers, rows, settings):
+        return Scores({"exact": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Unscored", r"validation loss \d\.\d+, by the weights of update \d+, in r"),
+        ("Undecided", "the weights of update 20, the last, as no check could be compared, in r"),
+    ],
+)
+def test_a_training_ends_where_no_metric_decides(run, name, said):
+    code, out, err = run("train", f"tests.tasks.test_commands:{name}", *SMALL, "--out", "r")
+    assert code == 0, err
+    assert re.fullmatch(said, out.splitlines()[0])
+    assert len(list(load_run("r").predict(["12"]))) == 1
+
+
 # Answers
 
 
@@ -309,8 +336,8 @@ def test_two_runs_are_shown_beside_one_another(run, translator, trained):
     look = "predict", translator, "one three", "--look", "a.json", "--against"
     assert run(*look, translator)[0] == 0
     found = json.loads(Path("a.json").read_text())
-    assert found["title"] == "one three (run, dot) (first)"
-    assert found["beside"]["title"] == "one three (run, dot) (second)"
+    assert found["title"] == "one three (run, attention=dot) (first)"
+    assert found["beside"]["title"] == "one three (run, attention=dot) (second)"
     assert found["groups"] == found["beside"]["groups"]
     code, _, err = run(*look, "missing")
     assert (code, "expected a run's folder" in err) == (2, True)

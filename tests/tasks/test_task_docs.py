@@ -58,10 +58,18 @@ def shell(tmp_path):
 def test_two_files_of_text_become_an_aligned_picture(shell, tmp_path):
     printed = [shell(command) for command in commands("translation")]
     assert len((tmp_path / "pairs/train.de").read_text().splitlines()) == 24
-    assert printed[-2] == "das olde horse sieht das Haus .\n"
+    *_, answer, scores, _, same_answer = printed
+    assert answer == same_answer == "das olde horse sieht das Haus .\n"
     assert "horse" in (tmp_path / "horse.html").read_text(encoding="utf-8")
-    assert printed[-1].startswith("BLEU")
+    assert scores.startswith("BLEU")
+    assert "attention highlights" in scores
     assert (tmp_path / "scores.json").exists()
+    (code,) = blocks("translation", "python")
+    shell(f"{shlex.quote(sys.executable)} -W error -c {shlex.quote(code)}")
+    usual, changed = "en-de, attention=dot", "attention=dot, source_attention=entmax15"
+    for name, runs in (("both", (usual, f"other, {changed}")), ("given", (usual,))):
+        page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert all(f"({run})" in page for run in runs)
 
 
 @pytest.mark.slow

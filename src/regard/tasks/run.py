@@ -16,6 +16,7 @@ from regard.errors import TaskError
 from regard.tasks.choose import find_task
 from regard.tasks.contract import Answer, Parts, Row, Scores, Task
 from regard.tasks.data.batches import ordered
+from regard.tasks.fields import fields_of
 from regard.tasks.settings import Settings, name_in
 from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.weights import put_weights, read_weights
@@ -104,9 +105,19 @@ class Run:
 
     @property
     def called(self) -> str:
-        """The folder's name and, where they can be set, the words for attention: "de-en, dot"."""
-        words = getattr(self.settings.task, self.task.attention_setting(self.settings.task), None)
-        return ", ".join(str(each) for each in (self.folder.path.resolve().name, words) if each)
+        """The folder's name and words for attention: "de-en, attention=dot, source_attention=entmax15".
+
+        Beside the setting that `--attention` stands for, those of attention are told that are not as usual.
+        """
+        own = self.settings.task
+        chosen = self.task.attention_setting(own)
+        told = [
+            f"{each.name}={value}"
+            for each in fields_of("task", type(own))
+            if isinstance(value := getattr(own, each.name), str) and each.name.endswith("attention")
+            if each.name == chosen or value != each.default
+        ]
+        return ", ".join([self.folder.path.resolve().name, *told])
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
         """Return the answers to rows, in their order, computed in batches by length."""
@@ -146,7 +157,10 @@ def load_run(folder: Path | str, device: torch.device | str = "cpu") -> Run:
     if not run.config.exists():
         raise TaskError(f"expected a run's folder, as regard train makes it; {run.path} has no {run.config.name}")
     if not run.weights.exists():
-        raise TaskError(f"{run.path}: no weights are there yet: they are written at the first check")
+        raise TaskError(
+            f"{run.path}: no weights are there yet: they are written at the first check, or where"
+            " training is interrupted"
+        )
     task = find_task(name_in(run.config))
     settings: Settings[Any] = Settings.read(task, run.config)
     parts = task.load_parts(run.parts)
