@@ -20,8 +20,9 @@ from regard.watch.faithfulness.result import RANDOM, Faithfulness, Together, tog
 # The explanation that is the attention which the model itself uses.
 OWN = "attention"
 
-# What the columns of the table mean, beside the statement.
+# What the rows and columns of the table mean, beside the statement.
 LEGEND = (
+    f"{OWN}: what the model itself uses; position: words from first to last; random: any order\n"
     "comprehensiveness: what the answer loses without the most highlighted words; more is better\n"
     "sufficiency: what it loses if only these stay; less is better\n"
     "deletion: its log-probability a token, on average as words go, the most highlighted first; less is better\n"
