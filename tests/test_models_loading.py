@@ -199,6 +199,7 @@ def test_tensors_that_cannot_be_cut_are_refused(shape, tmp_path):
 
 def test_folders_without_model_are_refused(tmp_path):
     refused(tmp_path, "cannot read", "config.json")
+    refused("gpt2", "'gpt2', which is none. Nothing is downloaded")
     stored(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     refused(tmp_path, "expected model.safetensors", "pytorch_model.bin")

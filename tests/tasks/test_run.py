@@ -149,6 +149,13 @@ class TestLoading:
         with pytest.raises(TaskError, match="expected"):
             load_run(tmp_path / "run")
 
+    def test_a_task_that_lies_elsewhere(self, run, tmp_path):
+        shutil.copytree(run.folder.path, tmp_path / "run")
+        config = tmp_path / "run" / "config.yaml"
+        config.write_text(config.read_text().replace("tests.tasks.reversing:Reversing", "balanced:Balanced"))
+        with pytest.raises(TaskError, match=r"Run this where balanced\.py lies, or name that folder in PYTHONPATH"):
+            load_run(tmp_path / "run")
+
     def test_damaged_weights(self, run, tmp_path):
         shutil.copytree(run.folder.path, tmp_path / "run")
         (tmp_path / "run" / "model.safetensors").write_bytes(b"none")

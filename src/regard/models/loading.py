@@ -31,6 +31,11 @@ def from_pretrained(
             computation in a way that is not here; tensors are missing, unexpected or of another shape.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise ModelError(
+            f"expected a folder with config.json and .safetensors files; got {str(folder)!r}, which is none."
+            " Nothing is downloaded: save the model first, as by save_pretrained(FOLDER)"
+        )
     fields = read_json(folder / "config.json")
     family = family_of(fields, str(folder / "config.json"))
     config = Config(fields, str(folder / "config.json"))

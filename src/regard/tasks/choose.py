@@ -47,7 +47,12 @@ def _made(name: str, module: str, attribute: str) -> Task[Any, Any]:
         except (ModuleNotFoundError, AttributeError) as error:
             if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise TaskError(f"the task {name!r}: expected {attribute} in the module {module}; {error}") from error
+            top = module.partition(".")[0]
+            hint = f". Run this where {top}.py lies, or name that folder in PYTHONPATH"
+            raise TaskError(
+                f"the task {name!r}: expected {attribute} in the module {module}; {error}"
+                + (hint if isinstance(error, ModuleNotFoundError) and error.name == top else "")
+            ) from error
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise TaskError(f"the task {name!r}: expected a class that is a regard.tasks.Task; got {kind!r}")
     return kind()

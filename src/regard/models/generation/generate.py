@@ -160,7 +160,7 @@ def _prepared(
         _check_padding(padding, tokens, begins=isinstance(cache, bool))
     if cache is True and not hasattr(model, "caches"):
         raise GenerationError(
-            "model: expected one that says what comes next, with forward(tokens, cache=, padding=) and caches(); got"
+            "model: expected one that says what comes next: forward(tokens, cache=, padding=) and caches(); got"
             f" {type(model).__name__}, which has no caches()"
         )
     lengths = _lengths(length, tokens)
