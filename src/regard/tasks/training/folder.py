@@ -1,6 +1,7 @@
 """A run's folder: what lies in it, who may write there, and when it may be emptied."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -70,11 +71,14 @@ class RunFolder:
             raise TaskError(f"expected a folder; {folder.path} is a file: choose another name")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
+            locked_before = (folder.path / _LOCK).exists()
             folder._take_lock()
             try:
                 folder._admit(resume, force)
                 folder._begin()
             except BaseException:
+                if not locked_before:
+                    _delete(folder.path / _LOCK)
                 folder.close()
                 raise
         except OSError as error:
@@ -134,9 +138,7 @@ class RunFolder:
 
     def _there(self) -> list[str]:
         """Return the names in the folder but those that pass."""
-        return sorted(
-            each.name for each in self.path.iterdir() if each.name != _LOCK and not each.name.endswith(".part")
-        )
+        return sorted(each.name for each in self.path.iterdir() if each.name != _LOCK and not _is_part(each.name))
 
     def _admit(self, resume: bool, force: bool) -> None:
         there = self._there()
@@ -169,10 +171,16 @@ class RunFolder:
 
     def _begin(self) -> None:
         for part in self.path.glob(".*.part"):
-            _delete(part)
+            if _is_part(part.name):
+                _delete(part)
         if not (self.path / _MARK).exists():
             write_whole(self.path / _MARK, b"{}\n")
         self.checkpoints.mkdir(exist_ok=True)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name is that of a file of a run that was not written to its end: .run.json.1234.part."""
+    return any(re.fullmatch(rf"\.{re.escape(own)}(\.\d+)?\.part", name) for own in (_MARK, *_CONTENT))
 
 
 def _delete(path: Path) -> None:
