@@ -40,7 +40,8 @@ class Interrupts:
     ) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)  # type: ignore[arg-type]
-        if isinstance(error, Interrupted):
+        if isinstance(error, Interrupted) or (error is None and self.received is not None):
+            # Also where a signal came after the last update had asked for one.
             self.end(error)
 
     def take(self) -> None:
@@ -48,7 +49,7 @@ class Interrupts:
         for each in self._before:
             signal.signal(each, self._receive)
 
-    def end(self, error: Interrupted) -> NoReturn:
+    def end(self, error: Interrupted | None) -> NoReturn:
         """End as programs do that were interrupted, or told to end."""
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt from error

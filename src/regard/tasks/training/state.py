@@ -24,7 +24,6 @@ class State:
         seconds: how long they took, over all sittings.
         loss: the sum of the losses since the last line of metrics, of this process; and what divides it:
         count: how many tokens, or rows, these were.
-        line: the update of the last line of metrics.
         checked: the last update after which the model was checked.
         best: the first metric of the best check so far, or its loss turned negative where nothing is scored.
         best_update: the update of that check; 0 before there was one.
@@ -36,7 +35,6 @@ class State:
     seconds: float = 0.0
     loss: Tensor | float = 0.0
     count: float = 0.0
-    line: int = 0
     checked: int = 0
     best: float | None = None
     best_update: int = 0

@@ -58,6 +58,8 @@ class Steering(lightning.Callback):
         self._interrupts, self._names = interrupts, names
         self._seen = 0
         self._since = 0.0
+        # Sums of losses and counts: in the lines of metrics written so far, and in all that was told.
+        self._losses = self._told = (0.0, 0.0)
 
     def flags(self) -> list[float]:
         """Return whether this process was told to end, and whether the time is over."""
@@ -90,8 +92,8 @@ class Steering(lightning.Callback):
         self._seen = state.update
         self._tick()
         stopped, over = module.flagged
-        if self._progress.due() and state.count:
-            self._progress.tell(state.update, state.tokens, float(state.loss) / state.count)
+        if self._progress.due(state.update, state.tokens):
+            self._tell()
         ends = bool(over) or state.update >= self._settings.updates
         due = ends or self._due(state.update)
         if state.update % LINE_EVERY == 0 and not due:
@@ -103,6 +105,15 @@ class Steering(lightning.Callback):
             self._checked(trainer, module)
         if ends or self._out_of_patience():
             trainer.should_stop = True
+
+    def _tell(self) -> None:
+        """Tell the mean of the losses since the last time."""
+        state = self._state
+        now = (self._losses[0] + float(state.loss), self._losses[1] + state.count)
+        count = now[1] - self._told[1]
+        if count:
+            self._progress.tell(state.update, state.tokens, (now[0] - self._told[0]) / count)
+            self._told = now
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -169,7 +180,8 @@ class Steering(lightning.Callback):
         if found is not None:
             best = " (best)" if state.best_update == state.update else ""
             self._progress.checked(state.update, f"loss {mean:.3f}, {told(found)}{best}")
-        state.loss, state.count, state.line = 0.0, 0.0, state.update
+        self._losses = (self._losses[0] + float(state.loss), self._losses[1] + state.count)
+        state.loss, state.count = 0.0, 0.0
 
     def _weights(self, trainer: lightning.Trainer) -> dict[str, Tensor]:
         """Return the whole weights; where they are sharded, only on the first process."""
@@ -183,7 +195,7 @@ class Steering(lightning.Callback):
             write_weights(self._folder.checkpoints / f"weights-{self._state.update:08}.safetensors", weights)
         there = checks_in(self._folder)
         # Those of later updates were made by a sitting that did not come to save its state.
-        late = [path for path in there if int(path.stem.split("-")[1]) > self._state.update]
+        late = [path for path in there if update_of(path) > self._state.update]
         for path in [*late, *[each for each in there if each not in late][: -kept or None]]:
             path.unlink()
 
@@ -199,6 +211,9 @@ class Steering(lightning.Callback):
         state.loss, state.count = (loss, count) if self._processes.first else (0.0, 0.0)
         if self._processes.first:
             write_state(self._folder.last, state, weights, optimizer)
+            if not state.best_update:
+                # Better than none, for whoever loads the run before a check found which are good.
+                write_weights(self._folder.weights, weights)
 
 
 def told(found: Checked) -> str:
@@ -209,6 +224,11 @@ def told(found: Checked) -> str:
 def checks_in(folder: RunFolder) -> list[Path]:
     """Return the weights of the checks that are kept, oldest first."""
     return sorted(folder.checkpoints.glob("weights-*.safetensors"))
+
+
+def update_of(path: Path) -> int:
+    """Return after which update the weights of a check were kept."""
+    return int(path.stem.split("-")[1])
 
 
 def _copy(source: Path, aim: Path) -> None:
