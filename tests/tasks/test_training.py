@@ -3,6 +3,9 @@
 import csv
 import io
 import math
+import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,11 +16,13 @@ from regard.errors import TaskError
 from regard.tasks import Scores, load_run
 from regard.tasks.data.batches import TokenBatches
 from regard.tasks.settings import Settings
+from regard.tasks.training import fit, progress
 from regard.tasks.training.examples import Examples
+from regard.tasks.training.interrupts import Interrupts
 from regard.tasks.training.optimizer import make_optimizer
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
-from regard.tasks.training.weights import read_weights
+from regard.tasks.training.weights import read_weights, weights_of
 from tests.tasks.reversing import Reversing, ReversingSettings, rows, train
 
 
@@ -205,6 +210,15 @@ class TestBest:
             mean = ((one[name].double() + two[name].double()) / 2).to(tensor.dtype)
             assert torch.equal(tensor, mean if score == 3 else two[name])
 
+    def test_where_no_check_is_a_number_the_last_are_taken_and_said_to_be(self, tmp_path):
+        task, stream = Told(), io.StringIO()
+        task.told = (math.nan,) * 3
+        run = train(tmp_path / "run", task=task, console=Console(file=stream))
+        last = torch.load(run.folder.last, weights_only=True)["weights"]
+        assert same(last, read_weights(run.folder.weights))
+        assert "weights: update 30, the last, as no check could be compared" in stream.getvalue()
+        assert run.folder.facts["finished"]["best"] is None
+
     def test_without_a_validation_side_the_last_are_the_best(self, tmp_path):
         run = train(tmp_path / "run", valid=False)
         last = torch.load(run.folder.last, weights_only=True)["weights"]
@@ -243,6 +257,43 @@ def test_a_model_that_went_astray_is_said_by_its_check(tmp_path):
         train(tmp_path / "run", "rate=1e30", "warmup=0", "clip=0", "updates=1")
 
 
+class TestInterrupts:
+    def test_what_was_learned_before_the_first_check_can_be_used(self, tmp_path, monkeypatch):
+        calls = []
+
+        def loss(*given):
+            calls.append(given)
+            if len(calls) in (5, 8):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return before(*given)
+
+        before = Reversing.loss
+        monkeypatch.setattr(Reversing, "loss", loss)
+        for resume, update in ((False, 5), (True, 8)):
+            with pytest.raises(SystemExit):
+                train(tmp_path / "run", "average=2", resume=resume)
+            run = load_run(tmp_path / "run")
+            stored = torch.load(run.folder.last, weights_only=True)
+            assert stored["state"]["update"] == update
+            assert same(stored["weights"], weights_of(run.model))
+            assert len(list(run.predict(["12"]))) == 1
+        ended = train(tmp_path / "run", "average=2", "updates=8", resume=True)
+        assert ended.folder.facts["finished"]["weights"] == "update 8"
+        train(tmp_path / "run", "average=2", resume=True)
+        train(tmp_path / "whole", "average=2")
+        one, two = (tmp_path / name / "model.safetensors" for name in ("run", "whole"))
+        assert one.read_bytes() == two.read_bytes()
+
+    def test_a_signal_after_the_last_update_is_not_lost(self):
+        def ending():
+            with Interrupts() as interrupts:
+                interrupts.deferred = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with pytest.raises(SystemExit, match="143"):
+            ending()
+
+
 def test_bfloat16_learns_other_bits_and_keeps_float32_weights(tmp_path):
     one = train(tmp_path / "one", "precision=bfloat16").model
     two = train(tmp_path / "two").model
@@ -261,6 +312,63 @@ def test_training_speaks_only_where_it_is_told_to(tmp_path, capfd, caplog):
     train(tmp_path / "run")
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+
+
+class TestProgress:
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = SimpleNamespace(now=0.0)
+        monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        return clock
+
+    def test_lines_know_the_speed_of_late_updates_and_checks(self, clock):
+        """Five slow updates of 4 s are left out; then one takes 1 s, and a check after each tenth takes 10 s."""
+        stream = io.StringIO()
+        told = progress.progress_on(Console(file=stream), 1000, 0)
+        for update in range(1, 200):
+            clock.now += 4 if update <= 5 else 1
+            if told.due(update, 100 * update):
+                told.tell(update, 100 * update, 1.5)
+            clock.now += 10 if update % 10 == 0 else 0
+        first, *_, last = stream.getvalue().splitlines()
+        update = int(last.split()[1])
+        assert "tokens/s" in first
+        assert "..." not in stream.getvalue()
+        minutes, seconds = last.split(", ")[-1].removesuffix(" left").split(":")
+        assert 60 * int(minutes) + int(seconds) == pytest.approx(2 * (1000 - update), rel=0.1)
+
+    def test_a_first_line_without_a_speed_says_none(self, clock):
+        stream = io.StringIO()
+        told = progress.progress_on(Console(file=stream), 1000, 0)
+        clock.now = 31
+        assert told.due(1, 100)
+        told.tell(1, 100, 1.5)
+        assert stream.getvalue() == "update 1 of 1000: loss 1.500\n"
+
+    def test_losses_that_are_told_are_means_since_the_last_time(self, tmp_path, monkeypatch):
+        """However often lines of metrics begin a new sum, what is told has the mean of all updates between."""
+
+        class Every(progress.LineProgress):
+            losses, every = [], 0.0
+
+            def due(self, update, tokens):
+                return update % 7 == 0
+
+            def tell(self, update, tokens, loss):
+                self.losses.append(loss)
+
+        class Fixed(Reversing):
+            def loss(self, model, batch, label_smoothing):
+                total = super().loss(model, batch, label_smoothing)
+                Fixed.calls += model.training
+                return type(total)(total.sum * 0 + total.count * Fixed.calls, total.count)
+
+            calls = 0
+
+        monkeypatch.setattr(fit, "progress_on", lambda console, updates, done: Every(updates, console))
+        settings = ("updates=63", "check_every=25")
+        train(tmp_path / "run", *settings, task=Fixed(), console=Console(file=io.StringIO()))
+        assert Every.losses == pytest.approx([7 * n + 4 for n in range(9)], rel=0.1, abs=0.3)
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -1,12 +1,15 @@
 """A run's folder: who may write there, what may be deleted, and what is refused when a run goes on."""
 
 import csv
+import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 
 import pytest
+from rich.console import Console
 
 from regard.errors import TaskError
 from regard.tasks import RunFolder
@@ -38,10 +41,24 @@ class TestTaking:
 
     def test_other_things_are_never_deleted(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("all my work")
-        for force in (False, True):
-            with pytest.raises(TaskError, match=r"thesis\.tex.*choose another folder"):
-                RunFolder.take(tmp_path, force=force)
-        assert (tmp_path / "thesis.tex").read_text() == "all my work"
+        before = content(tmp_path)
+        for wish in ({}, {"force": True}, {"resume": True}):
+            with pytest.raises(TaskError, match=r"thesis\.tex.*choose another folder|has no run\.json"):
+                RunFolder.take(tmp_path, **wish)
+        assert content(tmp_path) == before
+
+    @pytest.mark.parametrize("name", [".film.part", "film.part", ".run.json.x.part"])
+    def test_downloads_of_others_are_never_deleted(self, tmp_path, name):
+        (tmp_path / name).write_text("half")
+        with pytest.raises(TaskError, match="other things"):
+            RunFolder.take(tmp_path)
+        assert content(tmp_path) == {tmp_path / name: b"half"}
+
+    @pytest.mark.parametrize("name", [".run.json.123.part", ".model.safetensors.part"])
+    def test_what_a_killed_training_left_is_deleted(self, tmp_path, name):
+        (tmp_path / name).write_text("half")
+        RunFolder.take(tmp_path).close()
+        assert not (tmp_path / name).exists()
 
     def test_force_refuses_a_run_beside_other_things(self, run):
         (run / "notes.txt").write_text("mine")
@@ -188,6 +205,21 @@ class TestGoingOn:
             path.write_bytes(damage)
         train(run, resume=True)
         assert path.read_bytes() == before
+
+
+def test_checks_of_a_sitting_that_was_killed_are_not_averaged(run, tmp_path):
+    """A kill between the weights of a check and the state of it leaves weights that are later than the state."""
+    for name in ("killed", "whole"):
+        train(tmp_path / name, "average=2", "updates=20")
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    shutil.copy(checkpoints / "weights-00000020.safetensors", checkpoints / "weights-00000030.safetensors")
+    lines = [
+        train(
+            tmp_path / name, "average=2", "updates=20", resume=True, console=Console(file=io.StringIO())
+        ).folder.weights.read_bytes()
+        for name in ("killed", "whole")
+    ]
+    assert lines[0] == lines[1]
 
 
 def test_what_is_noted_stays_beside_what_is_new(run):

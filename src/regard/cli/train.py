@@ -151,7 +151,12 @@ def _asked(run: Run, example: Row) -> str:
 def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
     """Yield what was reached, and what can be done with it."""
     finished = run.folder.facts["finished"]
-    yield f"{run.task.metrics[0]} {finished['best']:.4g}, by the weights of {finished['weights']}, in {out}"
+    best = finished["best"]
+    # Where nothing is scored, the best is the loss turned negative.
+    reached = f"{run.task.metrics[0]} {best:.4g}" if best is not None and run.task.metrics else ""
+    if best is not None and not run.task.metrics:
+        reached = f"validation loss {-best:.4g}"
+    yield f"{reached}{reached and ', by '}the weights of {finished['weights']}, in {out}"
     line = _asked(run, example)[:_SHOWN]
     # What begins like an option stands behind all of them.
     text = f"-- {shlex.quote(line)}" if line.startswith("-") else shlex.quote(line)

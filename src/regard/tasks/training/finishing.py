@@ -1,5 +1,6 @@
 """The end of a training: which weights are the best."""
 
+import math
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.processes import Processes
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.state import State, read_state
-from regard.tasks.training.steering import checks_in, told
+from regard.tasks.training.steering import checks_in, told, update_of
 from regard.tasks.training.weights import average, put_weights, read_weights, write_weights
 
 
@@ -35,6 +36,8 @@ def finish(
         Which weights they are, in a line.
     """
     best, chosen, scores = state.best, f"update {state.best_update}", ""
+    if not state.best_update:
+        chosen = f"update {state.update}, the last, as no check could be compared"
     for name, weights in _others(settings, state, folder):
         put_weights(model, weights, folder.checkpoints)
         found = None if check is None else check.run(model, processes.device)
@@ -42,6 +45,8 @@ def finish(
             best, chosen, scores = (None, name, "") if found is None else (found.worth, name, f": {told(found)}")
             if processes.first:
                 write_weights(folder.weights, weights)
+    if best is not None and math.isnan(best):
+        best = None
     if processes.first:
         folder.note(finished={"weights": chosen, "update": state.update, "seconds": state.seconds, "best": best})
     processes.wait()
@@ -54,5 +59,7 @@ def _others(settings: TrainingSettings, state: State, folder: RunFolder) -> Iter
     if state.checked != state.update:
         yield f"update {state.update}", read_state(folder.last)[1]
     if settings.average > 1:
-        paths = checks_in(folder)[-settings.average :]
-        yield f"average of the last {len(paths)} checks", average(paths)
+        # Later ones are of a sitting that was killed before it saved its state.
+        paths = [path for path in checks_in(folder) if update_of(path) <= state.update][-settings.average :]
+        if paths:
+            yield f"average of the last {len(paths)} checks", average(paths)
