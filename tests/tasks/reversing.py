@@ -156,6 +156,8 @@ if __name__ == "__main__":
 
     asked = json.loads(sys.argv[1])
     torch.set_num_threads(1)
+    # Where the tests run in the background, interrupts are ignored, and a child would ignore them too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     class Ending(Reversing):
         """The task, with a call for its loss in which something happens to the process."""
