@@ -35,13 +35,13 @@ _FOR_DATES: dict[str, Any] = {
     "task.attention": "dot; relative_buckets",
     "task.beam": 1,
     "task.bleu_words": "char",
-    "training.updates": 1000,
+    "training.updates": 800,
     "training.batch_tokens": 2048,
     "training.rate": 3e-3,
-    "training.warmup": 200,
+    "training.warmup": 150,
     "training.schedule": "linear",
     "training.label_smoothing": 0.05,
-    "training.check_every": 500,
+    "training.check_every": 400,
 }
 
 
