@@ -11,11 +11,12 @@ from rich.status import Status
 
 from regard.cli.ending import interruptible, say, speaks
 from regard.cli.own_tasks import see_folder
+from regard.cli.tables import read_and_tell
 from regard.errors import InputError, TaskError
 from regard.reports.writing import check_writable, write_whole
 from regard.tasks.alignments import Aligns, alignment_error_rate, check_words, read_alignments
 from regard.tasks.contract import Row
-from regard.tasks.data.read import Table, read
+from regard.tasks.data.read import Table
 from regard.tasks.faithful import LEGEND, Removes, checked, faithful, statement
 from regard.tasks.run import Run, load_run
 from regard.watch.faithfulness.result import Together
@@ -65,7 +66,7 @@ def evaluate(
             loaded = load_run(run)
             if faithfulness:
                 checked(loaded, faithfulness)
-            table = _read(loaded, data, strict, progress)
+            table = read_and_tell(loaded.task, loaded.settings, data, progress, strict=strict)
             values: dict[str, float] = {}
             if alignments is not None:
                 status.update("aligning")
@@ -82,14 +83,6 @@ def evaluate(
             lines.append(f"wrote {json}")
         for line in lines:
             say(console, line)
-
-
-def _read(run: Run, data: Sequence[Path], strict: bool, told: Console) -> Table:
-    columns, how = run.task.columns(run.settings.task), run.settings.data
-    table = read(data, columns, strict=strict or how.strict, max_length=how.max_length)
-    for line in filter(None, (table.said, table.faults.told())):
-        say(told, line)
-    return table
 
 
 def _faithfulness(run: Run, table: Table, count: int | None, told: Console, status: Status) -> Together | None:

@@ -12,9 +12,10 @@ from rich.console import Console
 from regard.cli.ending import interruptible, say
 from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import task_of
+from regard.cli.tables import read_and_tell
 from regard.errors import InputError, TaskError
 from regard.tasks.contract import Row, Task
-from regard.tasks.data.read import Table, check_apart, read
+from regard.tasks.data.read import check_apart
 from regard.tasks.extra import extra
 from regard.tasks.held_out import hold_out
 from regard.tasks.run import Run
@@ -117,19 +118,11 @@ def _read(
     task: Task[Any, Any], settings: Settings[Any], data: Sequence[Path], valid: Sequence[Path] | None, told: Console
 ) -> tuple[Sequence[Row], Sequence[Row]]:
     """Return the rows to train and to validate on, and tell what was left out."""
-    columns, how = task.columns(settings.task), settings.data
-
-    def table(paths: Sequence[Path]) -> Table:
-        found = read(paths, columns, strict=how.strict, max_length=how.max_length)
-        for line in filter(None, (found.said, found.faults.told())):
-            say(told, line)
-        return found
-
     if valid is None:
-        rows, checked = hold_out(table(data))
+        rows, checked = hold_out(read_and_tell(task, settings, data, told))
         told.print(f"{len(checked):,} of {len(rows) + len(checked):,} rows are held out to validate on")
     else:
-        rows, checked = table(data), table(valid)
+        rows, checked = (read_and_tell(task, settings, side, told) for side in (data, valid))
         check_apart(rows, checked)
     return rows.rows, checked.rows
 
