@@ -15,8 +15,8 @@ def vectors(queries=33, keys=37, heads=4, key_heads=2, dtype=torch.bfloat16):
     return [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
 
 
-def results(given, engine):
-    output = regard.attend(*given, Attention(scale=0.3), engine=engine).output
+def results(given, engine, **mechanism):
+    output = regard.attend(*given, Attention(scale=0.3, **mechanism), engine=engine).output
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output.dtype)
     return output, *torch.autograd.grad(output, given, direction)
 
@@ -32,6 +32,40 @@ def test_output_and_gradients_are_those_of_the_reference(monkeypatch, elements, 
         torch.testing.assert_close(ours.double(), right, atol=4e-2, rtol=4e-2)
 
 
+def biased(*shape):
+    numbers = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    return numbers.masked_fill(numbers > 0.5, -torch.inf)
+
+
+MASKS = {
+    "causal": {"mask": regard.causal()},
+    "some queries see nothing": {"mask": regard.causal(align="first") & regard.documents(torch.arange(33) // 4, torch.arange(37) // 4 + 3)},
+    "padding": {"mask": regard.padding(torch.tensor([20, 0]))},
+    "bias of all": {"bias": biased(33, 37)},
+    "bias of heads": {"bias": biased(4, 33, 37)},
+    "bias of keys": {"bias": biased(2, 1, 1, 37)},
+    "bias of items and heads": {"bias": biased(2, 4, 33, 37)},
+}
+
+
+@pytest.mark.parametrize("elements", [100, 1500, 1 << 20])
+@pytest.mark.parametrize("mechanism", MASKS.values(), ids=MASKS.keys())
+def test_masks_and_biases_are_those_of_the_reference_however_rows_are_cut(monkeypatch, elements, mechanism):
+    monkeypatch.setattr(rows, "ELEMENTS", elements)
+    given = vectors()
+    assert regard.explain(*given, Attention(**mechanism)).chosen == "rows"
+    wide = [tensor.detach().double().requires_grad_() for tensor in given]
+    for ours, right in zip(results(given, "rows", **mechanism), results(wide, "reference", **mechanism), strict=True):
+        torch.testing.assert_close(ours.double(), right, atol=5e-2, rtol=5e-2)
+        assert not ours[right == 0].any()
+
+
+def test_long_calls_with_a_mask_are_left_to_engines_that_skip():
+    given = vectors(513, 513)
+    assert regard.explain(*given).chosen == "rows"
+    assert regard.explain(*given, Attention(mask=regard.causal())).chosen == "fused"
+
+
 def test_short_calls_in_bfloat16_are_taken_by_rows_and_long_ones_are_not():
     assert regard.explain(*vectors()).chosen == "rows"
     assert regard.explain(*vectors(keys=rows.LONGEST + 1)).chosen == "fused"
@@ -42,11 +76,13 @@ def test_short_calls_in_bfloat16_are_taken_by_rows_and_long_ones_are_not():
     ("given", "mechanism", "reason"),
     [
         (vectors(dtype=torch.float32), Attention(), "it is for bfloat16"),
-        (vectors(), Attention(mask=regard.causal()), "without a mask only"),
-        (vectors(), Attention(weigh=regard.sparsemax()), "without a mask only"),
-        (vectors(), Attention(dropout=0.5), "without a mask only"),
+        (vectors(), Attention(weigh=regard.sparsemax()), "without sink and dropout"),
+        (vectors(), Attention(dropout=0.5), "without sink and dropout"),
+        (vectors(), Attention(weigh=regard.softmax(sink=0.0)), "without sink and dropout"),
+        (vectors(), Attention(modify=regard.soft_cap(5.0)), "without sink and dropout"),
+        (vectors(), Attention(modify=torch.zeros(33, 37).requires_grad_()), "asks for a gradient"),
     ],
-    ids=["float32", "mask", "sparsemax", "dropout"],
+    ids=["float32", "sparsemax", "dropout", "sink", "soft cap", "learned bias"],
 )
 def test_rows_refuse_what_they_cannot_do(given, mechanism, reason):
     with pytest.raises(EngineError, match=reason):

@@ -67,6 +67,14 @@ def written_out(problem: Problem, grid: Grid, dtype: torch.dtype) -> Tensor:
     return added.reshape((1,) * (4 - added.ndim) + tuple(added.shape))
 
 
+def added_and_unseen(problem: Problem, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return `written_out` of all positions, and (B, H, Nq) which queries see no key."""
+    sizes = problem.sizes
+    added = written_out(problem, Grid.whole(sizes, problem.device), dtype)
+    unseen = added.amax(-1) == -torch.inf
+    return added, unseen.expand(sizes.batch, sizes.heads, sizes.queries)
+
+
 def dense_rows(problem: Problem) -> Rows:
     """Return all rows at once, with axes (B, H, Nq), in the type of the computation."""
     sizes, dtype = problem.sizes, compute_dtype(problem.query.dtype)

@@ -7,10 +7,9 @@ changes no score and no output, keeps them.
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from regard.engines.contract import Computed, Problem
-from regard.engines.formula import written_out
+from regard.engines.formula import added_and_unseen
 from regard.engines.kernel import call_kernel
 from regard.engines.large_rows import LARGE, adds_large_rows
 from regard.engines.nonfinite import guarded
@@ -115,19 +114,11 @@ def _call(problem: Problem) -> Computed:
     if _built_in(problem):
         output, lse = call_kernel(query, key, value, None, not isinstance(problem.mask, Full), scale)
     else:
-        added, sees_none = _as_added(problem, query.dtype)
+        # The CPU's kernel takes masks in the type it computes in, in which a half type's least number is no limit.
+        multiplied = compute_dtype(query.dtype) if problem.device.type == "cpu" else query.dtype
+        added, unseen = added_and_unseen(problem, multiplied)
         output, lse = call_kernel(query, key, value, added, False, scale)
-        output = output.masked_fill(sees_none.unsqueeze(-1), 0.0)
-        lse = None if lse is None else lse.masked_fill(sees_none, -torch.inf)
+        output = output.masked_fill(unseen.unsqueeze(-1), 0.0)
+        lse = None if lse is None else lse.masked_fill(unseen, -torch.inf)
     output = output if width == sizes.value_width else output[..., : sizes.value_width]
     return Computed(output.to(dtype), lse)
-
-
-def _as_added(problem: Problem, multiplied: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the mask as one tensor to be added to the scores, and (B, H, Nq) which queries see no key."""
-    sizes, grid = problem.sizes, Grid.whole(problem.sizes, problem.device)
-    # The CPU's kernel takes masks in the type it computes in, where the least number of a half type is no limit.
-    dtype = compute_dtype(multiplied) if problem.device.type == "cpu" else multiplied
-    added = written_out(problem, grid, dtype)
-    sees_none = added.amax(-1) == -torch.inf
-    return added, sees_none.expand(sizes.batch, sizes.heads, sizes.queries)

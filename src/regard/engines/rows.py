@@ -1,8 +1,9 @@
 """Whole rows by matrix products in the inputs' own half precision, for short calls on the CPU in bfloat16.
 
-There matrix products run three times as fast as torch's fused kernel multiplies, which makes up for writing
-the scores out while these stay in the cache. A few rows are held at a time, forward and backward. Scores and
-weights are rounded to bfloat16, as they are in models that compute attention by plain tensor operations.
+There matrix products run three times as fast as torch's fused kernel multiplies, and its gradient is slower than
+that many times over, which makes up for writing the scores out while these stay in the cache. A few rows are held
+at a time, forward and backward. Scores and weights are rounded to bfloat16, as they are in models that compute
+attention by plain tensor operations.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from regard.engines import strips
 from regard.engines.contract import Computed, Problem
+from regard.engines.formula import added_and_unseen
 from regard.engines.nonfinite import clean
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
 from regard.engines.parameters import Remembered
@@ -22,8 +24,9 @@ from regard.shapes import Sizes
 # How many scores are held at a time: what the cache takes. A call that has no more keeps weights for the gradient.
 ELEMENTS = 1 << 21
 
-# Beyond so many keys the fused kernel is faster, as measured.
+# Beyond so many keys the fused kernel is faster, as measured; with a mask, which it may skip, beyond so many pairs.
 LONGEST = 1024
+MASKED = 1 << 18
 
 
 class Rows:
@@ -32,10 +35,12 @@ class Rows:
     name = "rows"
 
     def against(self, problem: Problem) -> list[str]:
-        """Refuse all but softmax over dot products that sees everything."""
+        """Refuse all but softmax over dot products, with a mask and a bias that learn nothing."""
         reasons = []
-        if not problem.mechanism.is_plain or not isinstance(problem.mask, Full):
-            reasons.append("it computes softmax over scaled dot products without a mask only")
+        if not problem.sums_to_one or not problem.is_dot_and_bias or problem.mechanism.dropout:
+            reasons.append("it computes softmax over dot products and a bias, without sink and dropout, only")
+        if problem.parameters:
+            reasons.append("the mask or bias asks for a gradient, which it does not compute")
         if problem.query.dtype != torch.bfloat16:
             reasons.append("it is for bfloat16")
         if torch.compiler.is_compiling():
@@ -48,11 +53,14 @@ class Rows:
             return ["it is faster than the fused kernel on the CPU only"]
         if problem.sizes.keys > LONGEST:
             return [f"beyond {LONGEST} keys the fused kernel is faster"]
+        if not _sees_all(problem) and problem.sizes.queries * problem.sizes.keys > MASKED:
+            return [f"beyond {MASKED} pairs of positions it is faster to skip what a mask forbids"]
         return []
 
     def memory(self, problem: Problem) -> int:
-        """Return room for scores and weights of a block of rows."""
-        return 4 * min(problem.sizes.pairs, max(ELEMENTS, problem.sizes.keys))
+        """Return room for scores and weights of a block of rows, and for a mask."""
+        mask = 0 if _sees_all(problem) else problem.sizes.pairs
+        return 4 * min(problem.sizes.pairs, max(ELEMENTS, problem.sizes.keys)) + 2 * mask
 
     def run(self, problem: Problem) -> Computed:
         """Compute block by block."""
@@ -60,22 +68,37 @@ class Rows:
             return problem.nothing()
         cleaned = clean(problem)
         given = cleaned.problem
-        output: Tensor = _Rows.apply(given, given.query, given.key, given.value)  # type: ignore[no-untyped-call]
-        return cleaned.restore(Computed(output))
+        if _sees_all(given):
+            return cleaned.restore(Computed(_rows(given, None)))
+        added, unseen = added_and_unseen(given, given.query.dtype)
+        # A softmax over -inf alone would be NaN, and so would be its gradient, even where the output is replaced.
+        added = added.masked_fill(added.amax(-1, keepdim=True) == -torch.inf, 0.0)
+        return cleaned.restore(Computed(_rows(given, added).masked_fill(unseen.unsqueeze(-1), 0.0)))
+
+
+def _sees_all(problem: Problem) -> bool:
+    return isinstance(problem.mask, Full) and not problem.mechanism.modifiers
+
+
+def _rows(problem: Problem, added: Tensor | None) -> Tensor:
+    output: Tensor = _Rows.apply(problem, added, problem.query, problem.key, problem.value)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _Rows(torch.autograd.Function):
     """Blocks of rows forward; backward the same blocks made again, or the weights of the only one."""
 
     @staticmethod
-    def forward(ctx: Any, problem: Problem, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        ctx.remembered = Remembered.of(problem)
+    def forward(
+        ctx: Any, problem: Problem, added: Tensor | None, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        ctx.remembered, ctx.added = Remembered.of(problem), added
         sizes = problem.sizes
         blocks = list(_blocks(problem))
         parts, P = [], None
         for pairs, queries in blocks:
             Q, K, V = (of_pairs(t, pairs, sizes) for t in (query, key, value))
-            P = _weights(problem, Q[:, queries], K)
+            P = _weights(problem, Q[:, queries], K, _of_block(added, pairs, queries, sizes))
             parts.append(torch.bmm(P, V))
         kept = (P,) if len(blocks) == 1 and P is not None else ()
         ctx.save_for_backward(query, key, value, *kept)
@@ -85,10 +108,11 @@ class _Rows(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *strips.gradients(ctx.remembered, (query, key, value), grads[0], None)
+            return None, None, *strips.gradients(ctx.remembered, (query, key, value), grads[0], None)
         problem = ctx.remembered.problem(query, key, value)
         with torch.autocast(problem.device.type, enabled=False):
-            return None, *_gradients(problem, (query, key, value), grads[0], kept[0] if kept else None)
+            gradients = _gradients(problem, ctx.added, (query, key, value), grads[0], kept[0] if kept else None)
+        return None, None, *gradients
 
 
 def _blocks(problem: Problem) -> Iterator[tuple[range, slice]]:
@@ -110,13 +134,30 @@ def _together(parts: list[Tensor], blocks: list[tuple[range, slice]], sizes: Siz
     return whole
 
 
-def _weights(problem: Problem, Q: Tensor, K: Tensor) -> Tensor:
-    """Return softmax(scale Q K^T); queries are scaled, since they are fewer numbers than scores."""
-    return torch.softmax(torch.bmm(Q * problem.scale, K.transpose(1, 2)), -1)
+def _of_block(added: Tensor | None, pairs: range, queries: slice, sizes: Sizes) -> Tensor | None:
+    """Return the part of a block, with axes pairs, queries and keys, of four axes; what is 1 long stays so."""
+    if added is None:
+        return None
+    batch, heads, height, _ = added.shape
+    rows = added if height == 1 else added[:, :, queries]
+    if batch == heads == 1:
+        return rows[0]
+    index = torch.arange(pairs.start, pairs.stop, device=added.device)
+    return rows[index // sizes.heads if batch > 1 else 0, index % sizes.heads if heads > 1 else 0]
+
+
+def _weights(problem: Problem, Q: Tensor, K: Tensor, added: Tensor | None) -> Tensor:
+    """Return softmax(scale Q K^T + added); queries are scaled, since they are fewer numbers than scores."""
+    S = torch.bmm(Q * problem.scale, K.transpose(1, 2))
+    return torch.softmax(S if added is None else S.add_(added), -1)
 
 
 def _gradients(
-    problem: Problem, given: tuple[Tensor, Tensor, Tensor], d_output: Tensor, kept: Tensor | None
+    problem: Problem,
+    added: Tensor | None,
+    given: tuple[Tensor, Tensor, Tensor],
+    d_output: Tensor,
+    kept: Tensor | None,
 ) -> list[Tensor]:
     """Return the gradients of query, key and value: dS = P * (dO V^T - rowsum(P * dO V^T))."""
     query, key, value = given
@@ -131,7 +172,7 @@ def _gradients(
     for pairs, queries in blocks:
         Q, K, V, dO = (of_pairs(t, pairs, sizes) for t in (query, key, value, d_output))
         Q, dO = Q[:, queries], dO[:, queries]
-        P = _weights(problem, Q, K) if kept is None else kept
+        P = _weights(problem, Q, K, _of_block(added, pairs, queries, sizes)) if kept is None else kept
         dS = torch.ops.aten._softmax_backward_data(torch.bmm(dO, V.transpose(1, 2)), P, -1, P.dtype)
         place = slice(pairs.start, pairs.stop)
         d_queries.append(torch.bmm(dS, K).mul_(scale))
