@@ -16,11 +16,12 @@ ROOT = SOURCE.parent.parent
 ALLOWED = {
     "errors": set(),
     "shapes": {"errors"},
+    "writing": {"errors"},
     "mechanisms": {"shapes", "errors"},
     "engines": {"mechanisms", "shapes", "errors"},
     "attend": {"engines", "mechanisms", "shapes", "errors"},
-    "watch": {"attend", "engines", "mechanisms", "shapes", "errors"},
-    "reports": {"watch", "engines", "errors"},
+    "watch": {"attend", "engines", "mechanisms", "shapes", "writing", "errors"},
+    "reports": {"watch", "engines", "writing", "errors"},
     "tasks": {
         "models",
         "layers",
@@ -30,6 +31,7 @@ ALLOWED = {
         "engines",
         "mechanisms",
         "shapes",
+        "writing",
         "errors",
     },
     "cli": {"tasks", "reports", "watch", "engines", "errors"},

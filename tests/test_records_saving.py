@@ -1,6 +1,7 @@
 """The laws of records in files: what was written is read again to the bit, and nothing else is a record."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -199,12 +200,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     path = records.seen("plain").save(tmp_path / "seen.safetensors")
     before = path.read_bytes()
 
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:10])
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RecordError, match="No space left"):
         records.seen("causal").save(path)
     assert path.read_bytes() == before

@@ -9,14 +9,14 @@ import torch
 from regard.errors import TaskError
 from regard.tasks.training.state import State, read_state, write_state
 from regard.tasks.training.weights import read_weights, write_weights
-from regard.tasks.writing import written_whole
+from regard.writing import written_whole
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2])}
 
 
 def test_nothing_but_the_file_is_left(tmp_path):
     for content in (b"old", b"new"):
-        with written_whole(tmp_path / "file") as file:
+        with written_whole(tmp_path / "file", TaskError) as file:
             file.write(content)
             assert (tmp_path / "file").exists() == (content == b"new")
         assert (tmp_path / "file").read_bytes() == content
@@ -30,7 +30,7 @@ def interrupted(file):
 
 def test_what_ends_early_leaves_the_old(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "file") as file:
+    with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "file", TaskError) as file:
         interrupted(file)
     assert (tmp_path / "file").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.status import Status
 
 from regard.cli.ending import interruptible, say, speaks
+from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import see_folder
 from regard.cli.tables import read_and_tell
 from regard.errors import InputError, TaskError
-from regard.reports.writing import check_writable, write_whole
+from regard.reports.writing import check_writable, write_report
 from regard.tasks.alignments import Aligns, alignment_error_rate, check_words, read_alignments
 from regard.tasks.contract import Row
 from regard.tasks.data.read import Table
@@ -60,13 +61,13 @@ def evaluate(
     if not speaks():
         return
     console, progress = Console(), Console(stderr=True)
-    with interruptible():
+    with interruptible(), enough_memory("give shorter rows, or --faithfulness 0"):
         see_folder()
         with progress.status("loading the run") as status:
             loaded = load_run(run)
             if faithfulness:
                 checked(loaded, faithfulness)
-            table = read_and_tell(loaded.task, loaded.settings, data, progress, strict=strict)
+            table = read_and_tell(loaded.task, loaded.settings, data, progress, strict=strict, named=loaded.named)
             values: dict[str, float] = {}
             if alignments is not None:
                 status.update("aligning")
@@ -146,4 +147,4 @@ def _write(
             for metric, each in found.gains.items()
         }
         content["faithfulness"] = {"rows": found.texts, "means": found.means, "better_than_random": better}
-    write_whole(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+    write_report(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())

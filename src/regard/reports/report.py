@@ -14,7 +14,7 @@ from regard.reports.json import as_json
 from regard.reports.page.html import as_html
 from regard.reports.panels import Axis, GroupPanel
 from regard.reports.picture import as_picture
-from regard.reports.writing import write_whole
+from regard.reports.writing import write_report
 from regard.watch.faithfulness.result import Faithfulness
 from regard.watch.positions import whole
 from regard.watch.record import Record
@@ -40,6 +40,7 @@ class Report:
         check: what a check of the map found, if there was one; the facts say it in a sentence.
         pins: queries whose exact rows stand on the page where it shows the map in cells.
         other: the report that is shown beside this one, if there is one.
+        view: the view that the page opens on, by its name in the page's address; None: the first one.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Report:
     check: Faithfulness | None = None
     pins: tuple[int | str, ...] = ()
     other: "Report | None" = None
+    view: str | None = None
 
     @property
     def groups(self) -> tuple[GroupPanel, ...]:
@@ -109,7 +111,7 @@ class Report:
             NotKeptError: a site kept no rows, which all formats but html need.
         """
         path = Path(path)
-        write_whole(path, format_of(path)(self, path.suffix[1:].lower()))
+        write_report(path, format_of(path)(self, path.suffix[1:].lower()))
         return path
 
     def _reports(self) -> "tuple[Report, ...]":
@@ -118,7 +120,7 @@ class Report:
     def _page(self) -> str:
         return as_html(
             [
-                Run(each.title, each.facts, each.sections, each.coverage, each.check, each.pins)
+                Run(each.title, each.facts, each.sections, each.coverage, each.check, each.pins, each.view)
                 for each in self._reports()
             ]
         )

@@ -11,7 +11,7 @@ from typing import Any
 from regard.errors import ReportError
 from regard.reports.survey_page import as_page
 from regard.reports.survey_picture import as_survey_picture
-from regard.reports.writing import write_whole
+from regard.reports.writing import write_report
 from regard.watch.survey.estimates import CONFIDENCE, Estimate
 from regard.watch.survey.findings import Survey
 from regard.watch.survey.integers import FRACTION_BITS
@@ -44,7 +44,7 @@ def write_survey(survey: Survey, folder: str | Path) -> list[Path]:
         path = Path(folder) / name
         if not path.parent.is_dir():
             raise ReportError(f"expected a folder; {folder} is none")
-        write_whole(path, render(survey))
+        write_report(path, render(survey))
         paths.append(path)
     return paths
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from regard.reports.survey import numbers, table
-from regard.reports.writing import write_whole
+from regard.reports.writing import write_report
 from regard.watch.survey.comparing import Comparison
 
 VERSION = 1
@@ -20,7 +20,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
     """
     paths = [Path(folder) / name for name in AGAINST]
     for path, content in zip(paths, (_json(comparison), _csv(comparison)), strict=True):
-        write_whole(path, content)
+        write_report(path, content)
     return paths
 
 

@@ -1,9 +1,10 @@
-"""Files are written whole or not at all."""
+"""Files that people name: whether they can be written is said before the work that would fill them."""
 
 import os
 from pathlib import Path
 
 from regard.errors import ReportError
+from regard.writing import passing_name, write_whole
 
 
 def check_writable(path: Path) -> None:
@@ -17,7 +18,7 @@ def check_writable(path: Path) -> None:
         raise ReportError(f"cannot write {path}: the folder {folder} does not exist")
     if path.exists() and not os.access(path, os.W_OK):
         raise ReportError(f"cannot write {path}: no permission")
-    part = _part(path)
+    part = passing_name(path)
     try:
         # What a system answers about permission is not always what it does.
         part.touch()
@@ -26,24 +27,11 @@ def check_writable(path: Path) -> None:
         raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a passing name beside its place, then move it there.
+def write_report(path: Path, content: bytes) -> None:
+    """Write a file in one step.
 
     Raises:
         ReportError: the path cannot be written.
     """
     check_writable(path)
-    part = _part(path)
-    try:
-        part.write_bytes(content)
-        part.replace(path.resolve())
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _part(path: Path) -> Path:
-    """Return the passing name of a file."""
-    aim = path.resolve()
-    return aim.with_name(f".{aim.name}.{os.getpid()}.part")
+    write_whole(path, content, ReportError)

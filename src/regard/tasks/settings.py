@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from regard.errors import TaskError
-from regard.reports.writing import write_whole
 from regard.tasks.choose import find_task, task_names
 from regard.tasks.extra import extra
 from regard.tasks.fields import Field, fields_of
 from regard.tasks.training.settings import TrainingSettings
+from regard.writing import write_whole
 
 if TYPE_CHECKING:
     from regard.tasks.contract import Task
@@ -123,7 +123,7 @@ class Settings(Generic[S]):
         Raises:
             ReportError: the path cannot be written.
         """
-        write_whole(path, self.text().encode())
+        write_whole(path, self.text().encode(), TaskError)
 
 
 def name_of(task: "Task[S, Any]") -> str:

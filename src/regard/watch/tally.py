@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regard.errors import WatchError
+from regard.errors import InputError, WatchError
 from regard.watch.gathering import gathered
 from regard.watch.head_kinds import KINDS, Head, head_kinds
 from regard.watch.record import Record
@@ -34,8 +34,9 @@ from regard.watch.survey.examples import (
     may_enter,
     query_words,
 )
-from regard.watch.survey.files import pack, read, unpack, write_whole
+from regard.watch.survey.files import pack, read, unpack
 from regard.watch.survey.integers import Integers, fixed, from_bytes, to_bytes
+from regard.writing import write_whole
 
 # What `Tally.of` needs of `watch`.
 WANT = ("entropy", "received", "received_max", "distance", "first", "rows")
@@ -210,7 +211,7 @@ class Tally:
         Raises:
             InputError: it cannot be written.
         """
-        write_whole(Path(path), self._packed())
+        write_whole(Path(path), self._packed(), InputError)
         return Path(path)
 
     @classmethod

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from regard.errors import TaskError
 from regard.tasks.extra import extra
-from regard.tasks.writing import written_whole
 from regard.watch.words import Axis
+from regard.writing import written_whole
 
 if TYPE_CHECKING:
     import tokenizers
@@ -82,7 +82,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as a file that the library `tokenizers` reads too (tokenizer.json)."""
-        with written_whole(path) as file:
+        with written_whole(path, TaskError) as file:
             file.write(self._model.to_str(pretty=True).encode())
 
     @property

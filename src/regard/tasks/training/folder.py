@@ -10,8 +10,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from regard.errors import TaskError
-from regard.reports.writing import write_whole
 from regard.tasks.training.processes import processes
+from regard.writing import write_whole
 
 # A folder that holds this file is a run's; it goes last when the folder is emptied.
 _MARK = "run.json"
@@ -28,6 +28,7 @@ class RunFolder:
         config: the settings.
         parts: a folder with what the task fitted: tokenizers, for example.
         weights: those of the best check, or averaged.
+        report: what the best weights attend to in one row.
         checkpoints: a folder with what it takes to resume.
         last: the state after the last check, or where training was interrupted.
         best: the state after the best check.
@@ -38,6 +39,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.parts = self.path / "parts"
         self.weights = self.path / "model.safetensors"
+        self.report = self.path / "report.html"
         self.checkpoints = self.path / "checkpoints"
         self.last = self.checkpoints / "last.pt"
         self.best = self.checkpoints / "best.pt"
@@ -115,7 +117,7 @@ class RunFolder:
     def note(self, **facts: Any) -> None:
         """Note facts of the run, beside those that are there."""
         content = json.dumps({**self.facts, **facts}, indent=1, ensure_ascii=False)
-        write_whole(self.path / _MARK, f"{content}\n".encode())
+        write_whole(self.path / _MARK, f"{content}\n".encode(), TaskError)
 
     def save_parts(self, save: Callable[[Path], None]) -> None:
         """Let a task write its parts, all of them or none."""
@@ -174,7 +176,7 @@ class RunFolder:
             if _is_part(part.name):
                 _delete(part)
         if not (self.path / _MARK).exists():
-            write_whole(self.path / _MARK, b"{}\n")
+            write_whole(self.path / _MARK, b"{}\n", TaskError)
         self.checkpoints.mkdir(exist_ok=True)
 
 

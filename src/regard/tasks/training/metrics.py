@@ -5,8 +5,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from regard.reports.writing import write_whole
+from regard.errors import TaskError
 from regard.tasks.extra import extra
+from regard.writing import write_whole
 
 FIXED = ("update", "seconds", "tokens", "loss", "rate", "valid_loss")
 
@@ -25,10 +26,8 @@ class Metrics:
         self._names = (*FIXED, *names)
         self._path = folder / "metrics.csv"
         before = [line for line in read_metrics(self._path) if _is_before(line.get("update"), update)]
-        write_whole(
-            self._path,
-            "".join(map(self._line, [dict(zip(self._names, self._names, strict=True)), *before])).encode(),
-        )
+        lines = map(self._line, [dict(zip(self._names, self._names, strict=True)), *before])
+        write_whole(self._path, "".join(lines).encode(), TaskError)
         with extra():
             from lightning.pytorch.loggers import TensorBoardLogger
         self._board = TensorBoardLogger(folder, name="tensorboard", version="", purge_step=update + 1)

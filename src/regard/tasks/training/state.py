@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import TaskError
-from regard.tasks.writing import written_whole
+from regard.writing import written_whole
 
 _VERSION = 1
 
@@ -49,7 +49,7 @@ def write_state(path: Path, state: State, weights: dict[str, Any], optimizer: di
     """
     facts = {**asdict(state), "loss": float(state.loss)}
     content = {"version": _VERSION, "state": facts, "weights": weights, "optimizer": optimizer}
-    with written_whole(path) as file:
+    with written_whole(path, TaskError) as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from regard.errors import TaskError
 from regard.tasks.extra import extra
-from regard.tasks.writing import written_whole
+from regard.writing import written_whole
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """
     with extra():
         from safetensors.torch import save
-    with written_whole(path) as file:
+    with written_whole(path, TaskError) as file:
         # Not by its own `save_file`, which leaves a file of another name behind when it is killed.
         file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
 

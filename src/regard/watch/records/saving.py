@@ -1,7 +1,6 @@
 """Records in files: one .safetensors file, whose metadata says in JSON what its tensors are."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from regard.errors import RecordError
 from regard.watch.record import Record
 from regard.watch.records.parts import Reader, UnsavableError, Writer
 from regard.watch.site import Site
+from regard.writing import write_whole
 
 # A file says with which version of the format it was written; older ones can be read, newer ones are refused.
 FORMAT, VERSION = "regard record", 1
@@ -33,16 +33,7 @@ def load_record(path: str | Path) -> Record:
 
 def save_record(record: Record, path: Path) -> Path:
     """Write a record to a file, whole or not at all; see `Record.save`."""
-    content = bytes_of(record)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    write_whole(path, bytes_of(record), RecordError)
     return path
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import InputError
-from regard.watch.survey.files import pack, read, unpack, write_whole
+from regard.watch.survey.files import pack, read, unpack
 from regard.watch.tally import Tally
+from regard.writing import write_whole
 
 # The file of a folder that holds a finished survey.
 TOTALS = "survey.safetensors"
@@ -100,7 +101,7 @@ class Survey:
     def save(self, folder: str | Path) -> Path:
         """Write the totals into a folder, whole or not at all; reports are written by `regard.write_survey`."""
         path = Path(folder) / TOTALS
-        write_whole(path, self.packed())
+        write_whole(path, self.packed(), InputError)
         return path
 
     @classmethod

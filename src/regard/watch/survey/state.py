@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import InputError
-from regard.watch.survey.files import read, write_whole
+from regard.watch.survey.files import read
 from regard.watch.survey.findings import TOTALS, Reading, Survey
 from regard.watch.survey.processes import Processes
 from regard.watch.tally import Tally
+from regard.writing import write_whole
 
 # What a finished survey and its reports are called.
 OUTPUTS = (TOTALS, "survey.json", "survey.csv", "survey.png", "survey.html")
@@ -36,7 +37,7 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
-        write_whole(path, self.found.packed(chunk=self.chunk, step=self.step))
+        write_whole(path, self.found.packed(chunk=self.chunk, step=self.step), InputError)
 
 
 def state_path(folder: Path, processes: Processes) -> Path:
