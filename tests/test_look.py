@@ -162,7 +162,7 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "a", "--by", "beauty"], "--by: expected"),
         (["look", "a", "--target", "b"], "--target: expected an encoder-decoder"),
         (["look", "a", "--max-tokens", "0"], "--max-tokens"),
-        (["look", "a", "--nonsense"], "No such option"),
+        (["look", "a", "--nonsense"], "got '--nonsense'"),
         (["look", "the", "cat", "sat"], "expected one text; got also 'cat sat': put the text in quotes"),
         (["lock"], "No such command"),
     ],

@@ -2,7 +2,6 @@
 
 import io
 import sys
-from contextlib import nullcontext, redirect_stderr
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from regard.cli.predict import predict
 from regard.cli.survey import survey
 from regard.cli.tasks import tasks
 from regard.cli.train import train
+from regard.cli.usage import Misused, misuse
 from regard.errors import RegardError, WatchError
 
 
@@ -30,7 +30,6 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -50,33 +49,38 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _about(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Attention: look into what a model looks at."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def main() -> None:
     """Run a command."""
+    if sys.stdout is None:
+        fail("expected standard output to be open; got a closed one. Send it to a file, or to /dev/null")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a sign shows another; that is no reason to fail.
             stream.reconfigure(errors="replace")
     try:
-        # What is wrong with the options, typer says; that is the same in all processes.
-        with nullcontext() if speaks() else redirect_stderr(io.StringIO()):
-            app(standalone_mode=True)
-    except RegardError as error:
+        sys.exit(app(prog_name="regard", standalone_mode=False))
+    except (RegardError, Misused) as error:
+        # What is wrong with the options is the same in all processes.
         if not speaks() and not _is_own(error):
             sys.exit(2)
-        fail(str(error))
+        fail(str(error) if isinstance(error, RegardError) else misuse(error))
     except OSError as error:
         fail(f"cannot write the output: {error.strerror or error}")
 
 
-def _is_own(error: RegardError) -> bool:
+def _is_own(error: Exception) -> bool:
     """Return whether a mistake may be of this process alone: in a document that no other process reads."""
     return isinstance(error, WatchError) or str(error).startswith("--strict")

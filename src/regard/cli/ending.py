@@ -1,6 +1,7 @@
-"""What a command says, and how it ends otherwise than well: interrupted (130), or with a user's mistake (2)."""
+"""What a command says, and how it ends otherwise than well: interrupted (130), told to end (143), mistaken (2)."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +27,13 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
+# With what programs exit that were told to end.
+_TOLD_TO_END = 128 + signal.SIGTERM
+
+
 @contextmanager
 def interruptible(what_is_left: str = "") -> Iterator[None]:
-    """Turn an interrupt into one line and exit code 130.
+    """Turn an interrupt into one line and exit code 130; where something is left by SIGTERM, say that too.
 
     Args:
         what_is_left: what the line says beside that.
@@ -36,11 +41,13 @@ def interruptible(what_is_left: str = "") -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not _is_interrupt(error):
+        told_to_end = isinstance(error, SystemExit) and error.code == _TOLD_TO_END
+        if not told_to_end and not _is_interrupt(error):
             raise
         if speaks():
-            say(Console(stderr=True), f"regard: interrupted{what_is_left and '; '}{what_is_left}")
-        raise typer.Exit(130) from None
+            how = "told to end" if told_to_end else "interrupted"
+            say(Console(stderr=True), f"regard: {how}{what_is_left and '; '}{what_is_left}")
+        raise typer.Exit(_TOLD_TO_END if told_to_end else 130) from None
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
