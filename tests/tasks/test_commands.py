@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,14 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["predict"], "Missing argument"),
         (["predict", "missing", "a"], "expected a run's folder"),
         (["predict", "RUN"], "expected a text, --file"),
+        (
+            ["predict", "RUN", "-x"],
+            "got '-x'. See: regard predict --help; a text that begins with \"-\" stands behind",
+        ),
+        (["train", TASK, "--otu", "o"], "expected an option of regard train; got '--otu'. Did you mean --out"),
+        (["predict", "RUN", "--file"], "requires an argument"),
+        (["evaluate", "RUN", "--data", "rows.tsv", "--words-from", "2"], "Invalid value for '--words-from'"),
+        (["nothing"], "No such command 'nothing'. See: regard --help"),
         (["predict", "RUN", "1", "2"], "got also '2': put the text in quotes"),
         (["predict", "RUN", "1", "--file", "rows.tsv"], "got both"),
         (["predict", "RUN", "--file", "missing.txt"], "cannot read missing.txt"),
@@ -263,12 +272,57 @@ def test_a_mistake_gets_one_message_and_exit_code_2(run, trained, tmp_path, argu
     code, out, err = run(*(trained if each == "RUN" else each for each in arguments))
     assert code == 2
     assert said in err
+    assert err.startswith("regard: ") or "\nregard: " in err
+    assert "Usage:" not in err
     assert "Traceback" not in err
     assert not out
     after = content(tmp_path) | content(trained)
     assert {path: after.get(path) for path in before} == before
     new = after.keys() - before.keys()
     assert not [path for path in new if path.suffix in (".pt", ".safetensors", ".part", ".html", ".png")]
+
+
+def test_no_command_gets_help(run):
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert "Usage: regard" in err
+    assert "predict" in err
+
+
+def test_a_side_in_another_order_is_put_right_where_names_tell(run, tmp_path):
+    rows = translating.rows(60)
+    for name, part in (("train", rows[:40]), ("other", rows[40:])):
+        for end, side in (("en", "source"), ("de", "target")):
+            (tmp_path / f"{name}.{end}").write_text("".join(f"{row[side]}\n" for row in part))
+    train = "train", "translation", *TRANSLATION, "--out", "r", "--train", "train.en", "--train", "train.de"
+    swapped = "other.de", "other.en"
+    code, _, err = run(*train, "--valid", swapped[0], "--valid", swapped[1])
+    assert code == 0, err
+    assert err.splitlines()[:2] == [
+        "train.en is source, train.de is target",
+        "other.en is source, other.de is target, by their names, as in training",
+    ]
+    reversing_table(tmp_path / "table.tsv", rows[40:])
+    expected = run("evaluate", "r", "--data", "table.tsv", "--faithfulness", "0")[1]
+    for given in (swapped, swapped[::-1], ["other"]):
+        data = [word for name in given for word in ("--data", name)]
+        assert run("evaluate", "r", *data, "--faithfulness", "0")[1] == expected
+        assert load_run("r").evaluate(given).values["chrF"] == pytest.approx(float(expected.split()[4]), abs=0.005)
+
+
+class Forgetful(reversing.Reversing):
+    def answer(self, model, items, parts, settings):
+        raise MemoryError
+
+
+def test_an_end_of_the_memory_is_told_where_a_run_is_evaluated(run, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "r")
+    config = tmp_path / "r/config.yaml"
+    config.write_text(config.read_text().replace("reversing:Reversing", "test_commands:Forgetful"))
+    code, out, err = run("evaluate", "r", "--data", "rows.tsv")
+    assert (code, out, err.splitlines()[-1]) == (
+        2, "", "regard: there is not enough memory: give shorter rows, or --faithfulness 0",
+    )  # fmt: skip
 
 
 class Unscored(reversing.Reversing):
@@ -322,6 +376,18 @@ def test_lines_before_a_bad_one_are_answered(run, trained):
     code, out, err = run("predict", trained, "-", stdin=b"12\n\xff\n34\n")
     assert (code, len(out.splitlines())) == (2, 1)
     assert "line 2 of standard input has other bytes" in err
+
+
+def test_a_line_without_end_is_cut_and_that_is_told_once(run, translator, tmp_path):
+    line = "one three " * 1000
+    (tmp_path / "long.txt").write_text(f"{line}\none\n")
+    expected = run("predict", translator, line[:2000])[1]
+    code, out, err = run("predict", translator, "--file", "long.txt")
+    assert (code, out.splitlines()[0]) == (0, expected.strip("\n"))
+    assert re.fullmatch(r"'one three.*' has more than 2,000 letters \(data.max_length\): only .*\n", err)
+    code, _, err = run("predict", translator, line, "--look", "a.json")
+    assert (code, err.count("has more than")) == (0, 1)
+    assert json.loads((tmp_path / "a.json").read_text())["facts"][0][:2005] == f"read: {line[:1999]}"
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.png", "a.json"])
@@ -436,10 +502,13 @@ def test_a_text_is_utf_8_whatever_the_terminal_is(tmp_path, translator, monkeypa
     assert "\ufffd one" in json.loads(words)["facts"][0]
 
 
-def started(folder, *arguments, launcher=("-c", "import regard.cli; regard.cli.main()"), **options):
+PROGRAM = ("-c", "import regard.cli; regard.cli.main()")
+
+
+def started(folder, *arguments, launcher=PROGRAM, before=(), **options):
     paths = [Path(regard.__file__).parents[1], Path(__file__).parents[2]]
     return subprocess.Popen(
-        [sys.executable, *launcher, *map(str, arguments)],
+        [*before, sys.executable, *launcher, *map(str, arguments)],
         cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"},
         # Whatever runs the tests may ignore interrupts, and its children would too.
@@ -448,17 +517,20 @@ def started(folder, *arguments, launcher=("-c", "import regard.cli; regard.cli.m
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_that_ends_as_if_nothing_had_happened(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "code", "how"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to end")]
+)
+def test_a_signal_says_how_to_go_on_and_that_ends_as_if_nothing_had_happened(tmp_path, sent, code, how):
     command = ["train", TASK, *SMALL, "--set=updates=400", "--out"]
     process = started(tmp_path, *command, "stopped")
     metrics = tmp_path / "stopped/metrics.csv"
     while process.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 3):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=240)
-    assert (process.returncode, out) == (130, ""), err
+    assert (process.returncode, out) == (code, ""), err
     last = err.splitlines()[-1]
-    assert last == "regard: interrupted; what was learned is in stopped: go on with the same command and --resume"
+    assert last == f"regard: {how}; what was learned is in stopped: go on with the same command and --resume"
     assert "Traceback" not in err
     for arguments in ([*command, "stopped", "--resume"], [*command, "whole"]):
         process = started(tmp_path, *arguments)
@@ -491,6 +563,17 @@ def test_who_reads_no_further_ends_it_without_a_word(tmp_path, trained):
     _, err = process.communicate(timeout=240)
     assert process.returncode in (1, -signal.SIGPIPE)
     assert err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("closed", "said"), [(">&-", "expected standard output to be open"),
+                                              ("<&-", "expected standard input to be open"), ("2>&-", "")])  # fmt: skip
+def test_a_stream_that_is_closed_is_told(tmp_path, trained, closed, said):
+    process = started(tmp_path, "predict", trained, "-", before=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    out, err = process.communicate("12\n", timeout=240)
+    assert (process.returncode, len(out)) == ((2, 0) if said else (0, 3))
+    assert said in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow

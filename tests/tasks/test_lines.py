@@ -77,6 +77,19 @@ def test_good_lines_come_before_a_bad_one_and_its_number_is_told():
         next(windows)
 
 
+@pytest.mark.parametrize("sign", ["a", "é", "日", "\N{GRINNING FACE}"])
+def test_of_a_line_without_end_the_first_signs_are_kept_whole(monkeypatch, sign):
+    monkeypatch.setattr("regard.cli.lines._KEPT", 30)
+    content = f"a{sign * 50}\nb\nc{sign * 50}".encode()
+    for size in (1, 7, 200):
+        pieces = [content[start : start + size] for start in range(0, len(content), size)]
+        first, second, third = flat(arrived(Pieces(*pieces), "it", 9))
+        assert (first[0], second, third[0]) == ("a", "b", "c")
+        assert {*first[1:], *third[1:]} == {sign}
+        assert len(first.encode()) == len(third.encode()) <= 30
+        assert len(f"{first}{sign}".encode()) > 30
+
+
 def test_a_stream_that_breaks_is_told_after_what_came():
     class Broken(Pieces):
         def read(self, size):

@@ -13,6 +13,8 @@ from regard.errors import InputError
 _PIECE = 1 << 16
 # Pieces that are read ahead at most.
 _AHEAD = 16
+# Bytes of a line that are kept; what is longer is cut to far fewer letters by whoever answers it.
+_KEPT = 1 << 24
 
 
 def lines_of(text: str | None, file: Path | None, most: int) -> Iterator[list[str]]:
@@ -37,6 +39,8 @@ def lines_of(text: str | None, file: Path | None, most: int) -> Iterator[list[st
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror or error}") from error
     if text == "-":
+        if sys.stdin is None:
+            raise InputError("expected standard input to be open; got a closed one")
         # Past the buffer, whose lock a thread that waits would hold when the program ends.
         stream = sys.stdin.buffer
         return arrived(getattr(stream, "raw", stream), "standard input", most)
@@ -64,6 +68,8 @@ def arrived(stream: Any, name: str, most: int) -> Iterator[list[str]]:
         while not pieces.empty():
             got.append(pieces.get())
         *lines, rest = b"".join([rest, *got]).split(b"\n")
+        # With one byte more, which says whether a sign is cut in two.
+        rest = rest[: _KEPT + 1]
         # Nothing is what comes at the end, where the last line may lack its break.
         ended = not got[-1]
         lines += [rest] if ended and rest else []
@@ -71,6 +77,14 @@ def arrived(stream: Any, name: str, most: int) -> Iterator[list[str]]:
         number += len(lines)
     for error in failed:
         raise InputError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _kept(line: bytes) -> bytes:
+    """Return a line without what is too much of it, cut where a sign begins."""
+    end = _KEPT
+    while len(line) > end and line[end] & 0xC0 == 0x80:
+        end -= 1
+    return line[:end]
 
 
 def _closing(stream: Any, name: str, most: int) -> Iterator[list[str]]:
@@ -98,7 +112,7 @@ def _windows(lines: Sequence[bytes], name: str, most: int, number: int = 1) -> I
         for line in lines[first : first + most]:
             try:
                 # Some programs write a mark in front of a whole file.
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = _kept(line).decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 yield good
                 told = f"line {number} of {name} has other bytes at position {error.start}"

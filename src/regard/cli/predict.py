@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,8 @@ def predict(
     lines = lines_of(text, file, _TOGETHER)
     asked = _asked(text, look, target=target, against=against)
     progress = Console(stderr=True)
+    # What is answered and then shown is told of once.
+    told = lru_cache(1)(partial(say, progress))
     if text is not None and _is_file(text):
         say(progress, f"{text} is a file: to answer its lines, write --file {text}")
     with interruptible(), enough_memory("give shorter lines"):
@@ -52,13 +55,13 @@ def predict(
             loaded = load_run(run)
             other = None if against is None else load_run(against)
         for some in lines:
-            for answer in loaded.predict(some):
+            for answer in loaded.predict(some, told=told):
                 sys.stdout.write(" ".join(answer.text.splitlines()) + "\n")
             sys.stdout.flush()
         if look is not None:
             given = None if target is None else _typed(target)
-            shown = loaded.look(asked, given)
-            (shown if other is None else shown.beside(other.look(asked, given))).save(look)
+            shown = loaded.look(asked, given, told=told)
+            (shown if other is None else shown.beside(other.look(asked, given, told=told))).save(look)
             say(progress, f"wrote {look}")
 
 

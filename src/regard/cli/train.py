@@ -15,7 +15,7 @@ from regard.cli.own_tasks import task_of
 from regard.cli.tables import read_and_tell
 from regard.errors import InputError, TaskError
 from regard.tasks.contract import Row, Task
-from regard.tasks.data.read import check_apart
+from regard.tasks.data.read import Table, check_apart
 from regard.tasks.extra import extra
 from regard.tasks.held_out import hold_out
 from regard.tasks.run import Run
@@ -79,10 +79,9 @@ def train(
     left = f"what was learned is in {out}: go on with the same command and --resume"
     smaller = enough_memory("choose a smaller model, or smaller batches by training.batch_tokens")
     with interruptible(left), smaller, RunFolder.take(out, resume=resume, force=force) as folder:
-        run = fit(found, settings, *sides, folder, console=progress)
-        if first:
-            _draw(run, sides[1][0], out / "report.html", progress)
-    for line in _ended(run, out, sides[1][0]):
+        learned, checked = sides
+        run = fit(found, settings, learned.rows, checked.rows, folder, named=learned.named, console=progress)
+    for line in _ended(run, out, checked.rows[0]):
         say(console, line)
 
 
@@ -107,38 +106,25 @@ def _holds_something(out: Path) -> bool:
         raise TaskError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def _own(task: Task[Any, Any], settings: Settings[Any]) -> tuple[Sequence[Row], Sequence[Row]]:
+def _own(task: Task[Any, Any], settings: Settings[Any]) -> tuple[Table, Table]:
     rows = task.own_rows(settings.task, settings.training.seed)
     if rows is None:
         raise TaskError(f"--train: expected a file, as {task.name} has no data of its own; it needs {task.needs}")
-    return rows
+    return Table(rows[0]), Table(rows[1])
 
 
 def _read(
     task: Task[Any, Any], settings: Settings[Any], data: Sequence[Path], valid: Sequence[Path] | None, told: Console
-) -> tuple[Sequence[Row], Sequence[Row]]:
+) -> tuple[Table, Table]:
     """Return the rows to train and to validate on, and tell what was left out."""
+    table = read_and_tell(task, settings, data, told)
     if valid is None:
-        rows, checked = hold_out(read_and_tell(task, settings, data, told))
-        told.print(f"{len(checked):,} of {len(rows) + len(checked):,} rows are held out to validate on")
+        rows, checked = hold_out(table)
+        told.print(f"{len(checked):,} of {len(table):,} rows are held out to validate on")
     else:
-        rows, checked = (read_and_tell(task, settings, side, told) for side in (data, valid))
+        rows, checked = table, read_and_tell(task, settings, valid, told, named=table.named)
         check_apart(rows, checked)
-    return rows.rows, checked.rows
-
-
-def _draw(run: Run, example: Row, path: Path, told: Console) -> None:
-    """Write what the best weights attend to in one row; where that fails, say so, as the training did not."""
-    try:
-        path.unlink(missing_ok=True)
-        run.look(_asked(run, example)).save(path)
-        say(told, f"wrote {path}, what it attends to in the first row that it is validated on")
-    except Exception as error:
-        say(told, f"{path} could not be drawn: {' '.join(str(error).split()) or type(error).__name__}")
-
-
-def _asked(run: Run, example: Row) -> str:
-    return str(example[run.task.columns(run.settings.task)[0]])
+    return rows, checked
 
 
 def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
@@ -150,7 +136,7 @@ def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
     if best is not None and not run.task.metrics:
         reached = f"validation loss {-best:.4g}"
     yield f"{reached}{reached and ', by '}the weights of {finished['weights']}, in {out}"
-    line = _asked(run, example)[:_SHOWN]
+    line = run.line_of(example)[:_SHOWN]
     # What begins like an option stands behind all of them.
     text = f"-- {shlex.quote(line)}" if line.startswith("-") else shlex.quote(line)
     for rest in (text, f"--look look.html {text}"):

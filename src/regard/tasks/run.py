@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import reprlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +18,7 @@ from regard.errors import TaskError
 from regard.tasks.choose import find_task
 from regard.tasks.contract import Answer, Parts, Row, Scores, Task
 from regard.tasks.data.batches import ordered
+from regard.tasks.data.read import read_for
 from regard.tasks.fields import fields_of
 from regard.tasks.settings import Settings, name_in
 from regard.tasks.training.folder import RunFolder
@@ -48,19 +51,33 @@ class Run:
     model: nn.Module
     folder: RunFolder
 
-    def predict(self, lines: Iterable[str], window: int = WINDOW) -> Iterator[Answer]:
+    @property
+    def named(self) -> dict[str, str]:
+        """What the names of the files that it was trained on said, by column: {"source": "en", "target": "de"}."""
+        return dict(self.folder.facts.get("named") or {})
+
+    def line_of(self, row: Row) -> str:
+        """Return the line by which a user would ask a row."""
+        return str(row[self.task.columns(self.settings.task)[0]])
+
+    def predict(
+        self, lines: Iterable[str], window: int = WINDOW, *, told: Callable[[str], None] = warnings.warn
+    ) -> Iterator[Answer]:
         """Yield the answer to each line, in order; an empty line gets an empty answer.
+
+        Of a line of more than `data.max_length` letters, as no row of the training had, the first ones are read.
 
         Args:
             lines: read as the answers are taken, never all at once.
             window: how many lines are read, sorted by length and answered together.
+            told: is told of each line that is cut.
 
         Raises:
             TaskError: the window is of no line, or a line is no text that can be written.
         """
         if window < 1:
             raise TaskError(f"window: expected at least 1 line; got {window}")
-        lines = map(_checked, lines)
+        lines = (self._cut(line, told) for line in lines)
         while some := list(islice(lines, window)):
             asked = [self.task.asked(line, self.settings.task) for line in some if line.strip()]
             answers = iter(self.answers(asked))
@@ -73,11 +90,7 @@ class Run:
         Raises:
             TaskError: they cannot be read, or hold no rows that can be used.
         """
-        from regard.tasks.data.read import read
-
-        data = self.settings.data
-        table = read(paths, self.task.columns(self.settings.task), strict=data.strict, max_length=data.max_length)
-        return self.score(table.rows)
+        return self.score(read_for(self.task, self.settings, paths, named=self.named).rows)
 
     def score(self, rows: Sequence[Row], window: int = WINDOW) -> Scores:
         """Return the scores on rows."""
@@ -86,20 +99,21 @@ class Run:
             answers += self.answers([rows[number] for number in range(start, min(start + window, len(rows)))])
         return self.task.score(answers, rows, self.settings.task)
 
-    def look(self, line: str, target: str | None = None) -> Report:
+    def look(self, line: str, target: str | None = None, *, told: Callable[[str], None] = warnings.warn) -> Report:
         """Return what the model attends to as it answers, under a title that names the run and its attention.
 
         Args:
-            line: what is asked.
-            target: another answer than the model's own.
+            line: what is asked; cut as by `predict`.
+            target: another answer than the model's own; cut likewise.
+            told: is told where one is cut.
 
         Raises:
             TaskError: the line is empty, or it or the answer is no text that can be written.
         """
         if not line.strip():
             raise TaskError("look: expected a line of text; got an empty one")
-        row = self.task.asked(_checked(line), self.settings.task)
-        answer = self.answers([row])[0] if target is None else Answer(_checked(target))
+        row = self.task.asked(self._cut(line, told), self.settings.task)
+        answer = self.answers([row])[0] if target is None else Answer(self._cut(target, told))
         shown = self.task.look(self.model, row, answer, self.parts, self.settings.task)
         return replace(shown, title=f"{shown.title} ({self.called})")
 
@@ -132,6 +146,16 @@ class Run:
                     self.model, [items[number] for number in batch], self.parts, self.settings.task
                 )
         return [found[place] for place in back]
+
+    def _cut(self, text: str, told: Callable[[str], None]) -> str:
+        """Return a text, cut to as many letters as a row of the training may have."""
+        most = self.settings.data.max_length
+        if len(text) > most:
+            told(
+                f"{reprlib.repr(text)} has more than {most:,} letters (data.max_length): only the first are read."
+                " Give it in several lines"
+            )
+        return _checked(text[:most])
 
 
 def _checked(text: str) -> str:

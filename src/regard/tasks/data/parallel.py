@@ -1,6 +1,6 @@
 """Files of text side by side: line n of each belongs to row n."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -10,18 +10,31 @@ from regard.tasks.data import faults
 from regard.tasks.data.lines import raw_lines
 from regard.tasks.data.source import Found, Source
 
+# Ends of names that tell how a file is written, and nothing of what it holds.
+_FORMATS = (".txt", ".gz")
 
-def parallel(files: Sequence[Path], columns: Sequence[str]) -> Source:
+
+def parallel(
+    files: Sequence[Path], columns: Sequence[str], *, named: Mapping[str, str] | None = None, ordered: bool = True
+) -> Source:
     """Return files of text as one table, a file for each column.
 
     A column goes to the file that has the column's name between the dots of its own ("de" to train.de, "source" to
-    source.txt), where just one has; columns without such a file take those that are left, in order, where there
-    are as many.
+    source.txt), where just one has; else to the one that is named as the column's file was before; columns without
+    such a file take those that are left, in order, where there are as many.
+
+    Args:
+        files: the files.
+        columns: names of the columns.
+        named: what the names of other files of the same columns said, as `Source.named` has it.
+        ordered: whether a user put them in order.
 
     Raises:
         TaskError: there are not as many files as columns.
     """
-    places = [_named(column, files) for column in columns]
+    own = [_named(column, files) for column in columns]
+    before = [_named((named or {}).get(column, ""), files) for column in columns]
+    places = [there if place is None else place for place, there in zip(own, before, strict=True)]
     left = [place for place in range(len(files)) if place not in places]
     several = len(set(places) - {None}) + places.count(None) < len(places)
     if several or (None in places and len(left) != places.count(None)):
@@ -30,15 +43,35 @@ def parallel(files: Sequence[Path], columns: Sequence[str]) -> Source:
             f"expected a file of text for each of {' and '.join(columns)}, or a table (.tsv, .csv, .jsonl, "
             f".parquet); got {names}. Give the files, or what their names begin with and columns named as they end"
         )
-    places = [left.pop(0) if place is None else place for place in places]
-    chosen = tuple(files[place] for place in places if place is not None)
+    guessed = not ordered and places.count(None) > 1
+    order = [left.pop(0) if place is None else place for place in places]
+    chosen = tuple(files[place] for place in order)
     said = ", ".join(f"{file.name} is {column}" for file, column in zip(chosen, columns, strict=True))
-    return Source(" and ".join(file.name for file in chosen), chosen, said, partial(_rows, chosen))
+    if guessed:
+        said += ", in the order of the names; for another, give the files themselves one after the other"
+    elif own != places and order != sorted(order):
+        said += ", by their names, as in training"
+    words = dict(zip(columns, _words(chosen), strict=True))
+    name = " and ".join(file.name for file in chosen)
+    return Source(name, chosen, said, partial(_rows, chosen), named=words if all(words.values()) else {})
 
 
-def _named(column: str, files: Sequence[Path]) -> int | None:
-    found = [place for place, file in enumerate(files) if column.casefold() in file.name.casefold().split(".")]
+def _named(name: str, files: Sequence[Path]) -> int | None:
+    """Return which file alone has a name between the dots of its own."""
+    found = [place for place, file in enumerate(files) if name and name.casefold() in _parts(file)]
     return found[0] if len(found) == 1 else None
+
+
+def _words(files: Sequence[Path]) -> Iterator[str]:
+    """Yield what tells each file's name from the others: the last part that they lack, its language for example."""
+    for file in files:
+        others = {part for other in files if other != file for part in _parts(other)}
+        own = [part for part in _parts(file) if part not in others and f".{part}" not in _FORMATS]
+        yield own[-1] if own else ""
+
+
+def _parts(file: Path) -> list[str]:
+    return file.name.casefold().split(".")
 
 
 def _rows(files: Sequence[Path]) -> Iterator[Found]:

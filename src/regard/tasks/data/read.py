@@ -1,16 +1,17 @@
 """A user's files as one table, mapped into memory, with what was left out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regard.errors import TaskError
-from regard.tasks.contract import Row
+from regard.tasks.contract import Row, Task
 from regard.tasks.data.faults import Faults
 from regard.tasks.data.sources import sources
 from regard.tasks.data.store import stored
 from regard.tasks.extra import extra
+from regard.tasks.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,14 @@ class Table:
         faults: what was left out.
         said: how columns were found, for people.
         digest: the same for the same rows, whatever files they came from; "" for rows in memory.
+        named: of files of text side by side, by column, what tells its file's name from the others: its language.
     """
 
     rows: Sequence[Row]
     faults: Faults = field(default_factory=Faults)
     said: str = ""
     digest: str = ""
+    named: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,6 +42,7 @@ def read(
     *,
     strict: bool = False,
     max_length: int = 2000,
+    named: Mapping[str, str] | None = None,
     cache: Path | None = None,
 ) -> Table:
     """Return the rows of a user's files.
@@ -50,7 +54,8 @@ def read(
 
     Any other files are text side by side, a file for each column: given themselves (train.de train.en), as the
     folder that holds them, or as what their names begin with (`data/train` for data/train.de and data/train.en). A
-    column goes to the file that has the column's name between the dots of its own, else to what is left, in order.
+    column goes to the file that has the column's name between the dots of its own, else to one that is named as the
+    column's file was before (`named`), else to what is left, in order.
 
     Texts are in UTF-8; only a line feed ends a line; white space around a text is taken off, and blank lines
     of tables are passed over. Rows are written to a cache once for each content of the files: in HF_DATASETS_CACHE.
@@ -60,6 +65,7 @@ def read(
         columns: names of the columns, all different.
         strict: whether the first bad row is an error rather than left out.
         max_length: of a column, in characters; a row with a longer one is bad.
+        named: what `Table.named` is of other files of the same columns, so that no order can swap these.
         cache: another folder for the cache.
 
     Raises:
@@ -69,7 +75,7 @@ def read(
     if len(set(columns)) < len(columns):
         raise TaskError(f"expected different columns; got {' and '.join(columns)}")
     given = [paths] if isinstance(paths, Path | str) else paths
-    found = sources([Path(path) for path in given], columns)
+    found = sources([Path(path) for path in given], columns, named)
     with extra():
         import datasets
     place = cache or Path(datasets.config.HF_DATASETS_CACHE) / "regard"
@@ -78,7 +84,32 @@ def read(
         told = faults.told() or "there is none"
         raise TaskError(f"{' and '.join(map(str, given))}: expected a row that can be used; {told}")
     said = "; ".join(source.said for source in found if source.said)
-    return Table(datasets.Dataset.from_file(str(path)), faults, said, digest)
+    return Table(datasets.Dataset.from_file(str(path)), faults, said, digest, found[0].named)
+
+
+def read_for(
+    task: Task[Any, Any],
+    settings: Settings[Any],
+    paths: Sequence[Path | str],
+    *,
+    strict: bool = False,
+    named: Mapping[str, str] | None = None,
+) -> Table:
+    """Return the rows of a user's files as a task's settings say.
+
+    Args:
+        task: says which columns.
+        settings: say how long a text may be, and whether the first bad row is an error.
+        paths: as `read` takes them.
+        strict: whether it is one whatever the settings say.
+        named: as `read` takes it.
+
+    Raises:
+        TaskError: they cannot be read, or hold no rows that can be used.
+    """
+    how = settings.data
+    columns = task.columns(settings.task)
+    return read(paths, columns, strict=strict or how.strict, max_length=how.max_length, named=named)
 
 
 def check_apart(train: Table, valid: Table) -> None:

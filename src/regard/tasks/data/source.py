@@ -1,7 +1,7 @@
 """One thing to read rows from."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # The number of a line or row, from 1, with its columns; or with the fault for which it has none.
@@ -18,6 +18,7 @@ class Source:
         said: how its columns were found, where people may want to know.
         read: goes through its rows, from the start each time.
         unit: what a row is called: "line" or "row".
+        named: of files side by side, what the name of each column's file has between dots and no other: "en".
     """
 
     name: str
@@ -25,3 +26,4 @@ class Source:
     said: str
     read: Callable[[], Iterator[Found]]
     unit: str = "line"
+    named: Mapping[str, str] = field(default_factory=dict)

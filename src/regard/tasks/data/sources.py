@@ -1,6 +1,6 @@
 """Which files a user means, and which of their columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +26,13 @@ _TABLES: dict[str, Callable[[Path, Sequence[str]], Source]] = {
 }
 
 
-def sources(paths: Sequence[Path], columns: Sequence[str]) -> list[Source]:
+def sources(paths: Sequence[Path], columns: Sequence[str], named: Mapping[str, str] | None = None) -> list[Source]:
     """Return what is to be read, one after the other.
+
+    Args:
+        paths: files, folders, beginnings of names.
+        columns: names of the columns.
+        named: what the names of other files of the same columns said.
 
     Raises:
         TaskError: a file is missing or given twice, or the files do not hold the columns.
@@ -42,7 +47,7 @@ def sources(paths: Sequence[Path], columns: Sequence[str]) -> list[Source]:
             raise TaskError(f"{file} is empty; expected rows with {' and '.join(columns)}")
     tables = [file for file in files if format_of(file) in _TABLES or file.is_dir()]
     if not tables:
-        return [parallel(files, columns)]
+        return [parallel(files, columns, named=named, ordered=len(files) == len(paths))]
     if other := [file for file in files if file not in tables]:
         raise TaskError(f"expected tables, or files of text side by side; got {tables[0]} with {other[0]}")
     return [saved(file, columns) if file.is_dir() else _TABLES[format_of(file)](file, columns) for file in tables]

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from regard.tasks.contract import Parts, Row, Task
 from regard.tasks.run import Run
 from regard.tasks.settings import Settings
 from regard.tasks.training.checking import Check
+from regard.tasks.training.drawing import draw
 from regard.tasks.training.examples import Examples
 from regard.tasks.training.feeding import Feed
 from regard.tasks.training.finishing import finish
@@ -23,7 +24,7 @@ from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.interrupts import Interrupts
 from regard.tasks.training.metrics import Metrics
 from regard.tasks.training.module import TaskModule
-from regard.tasks.training.processes import Processes, together
+from regard.tasks.training.processes import Processes, processes, together
 from regard.tasks.training.progress import progress_on
 from regard.tasks.training.randomness import seed
 from regard.tasks.training.resuming import begin, compare, mend_weights, stored_state
@@ -43,9 +44,13 @@ def fit(
     valid: Sequence[Row] | None,
     folder: RunFolder,
     *,
+    named: Mapping[str, str] | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train a model in a folder, or go on with the training there, and return it with the best weights.
+
+    It ends with a report in the folder: what the best weights attend to in the first row on which they are checked,
+    or from which they learned where there is none. Where that cannot be drawn, only the console is told.
 
     A training that goes on ends with the same bits as one that nothing interrupted, on the same machine and with as
     many processes. The first metric on the validation side decides which weights are the best; without that side,
@@ -57,6 +62,7 @@ def fit(
         train: rows to learn from.
         valid: rows to check on. Default: none.
         folder: taken by `RunFolder.take`.
+        named: what the names of the training files said, as `Table.named` has it; `Run.evaluate` goes by it.
         console: where progress is told; a bar on a terminal, else lines. Default: nowhere.
 
     Raises:
@@ -65,9 +71,14 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the state is saved.
         SystemExit: SIGTERM, with exit code 143; the state is saved.
     """
-    with together(settings.training) as processes, torch.random.fork_rng(_devices(processes)):
-        training = _Training(task, settings, folder, processes, console if processes.first else None)
-        return training.run(train, valid)
+    this = processes()
+    told = console if this.first else None
+    with torch.random.fork_rng(_devices(this)):
+        with together(settings.training) as joined:
+            run = _Training(task, settings, folder, joined, told).run(train, valid, named)
+        if this.first:
+            draw(run, (valid or train)[0], told)
+    return run
 
 
 class _Training:
@@ -84,7 +95,7 @@ class _Training:
         self.task, self.settings, self.folder = task, settings, folder
         self.processes, self.console = processes, console
 
-    def run(self, train: Sequence[Row], valid: Sequence[Row] | None) -> Run:
+    def run(self, train: Sequence[Row], valid: Sequence[Row] | None, named: Mapping[str, str] | None) -> Run:
         task, settings, folder, processes = self.task, self.settings, self.folder, self.processes
         processes.on_first(lambda: begin(task, settings, train, folder))
         processes.on_first(lambda: mend_weights(folder))
@@ -96,6 +107,8 @@ class _Training:
                 folder, training=examples.digest, validation=None if checked is None else checked.digest
             )
         )
+        if named is not None and processes.first:
+            folder.note(named=dict(named))
         self.check = None
         if valid is not None and checked is not None:
             self.check = Check(task, self.parts, settings.task, settings.training, checked, valid, processes)
