@@ -120,12 +120,13 @@ def test_a_target_word_says_its_sources_and_the_other_way_round(opened, saved, w
     page = opened(saved, "#view=alignment")
     walk(page, "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
     best = weights[0, 3].argmax()
-    assert said(page).startswith(f"dog attends to: {SOURCE[best]} {100 * weights[0, 3, best]:.1f} %")
+    assert said(page).startswith(f"Target word dog attends to: {SOURCE[best]} {100 * weights[0, 3, best]:.1f} %")
     page.keyboard.press("Enter")
     address(page, "queries=3-4")
     page.keyboard.press("ArrowUp")
     best = weights[0, :, 0].argmax()
-    assert said(page).startswith(f"Who attends to der: {TARGET[best]} {100 * weights[0, best, 0]:.1f} %")
+    told = f"{TARGET[best]} {100 * weights[0, best, 0]:.1f} %"
+    assert said(page).startswith(f"Who attends to source word der: {told}")
     page.keyboard.press("Escape")
     assert "dog" not in said(page)
     assert "der" not in said(page)
@@ -136,7 +137,7 @@ def test_the_small_matrix_holds_every_weight(opened, saved, weights):
     page.focus(".alignment-matrix")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    assert said(page).startswith("the → kleine: ")
+    assert said(page).startswith("Target word the attends to source word kleine: ")
     assert f"{100 * weights[0, 1, 1]:.1f} %" in said(page)
 
 
@@ -182,7 +183,7 @@ def test_texts_of_any_length_stay_within_the_page(tmp_path, opened, count):
         page = opened(path, "#view=alignment", viewport={"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         walk(page, "ArrowRight")
-        assert said(page).startswith("word0 attends to")
+        assert said(page).startswith("Target word word0 attends to")
         assert len(listed(page).split()) == max(1, count // 2)
 
 
@@ -191,7 +192,7 @@ def test_any_words_are_drawn_and_saved(tmp_path, opened):
     shown = regard.report(crossing(5, 5, heads=1), regard.words(hostile), target=regard.words(hostile))
     page = opened(shown.save(tmp_path / "a.html"), "#view=alignment")
     walk(page, "ArrowRight")
-    assert said(page).startswith("</script><b>x attends to")
+    assert said(page).startswith("Target word </script><b>x attends to")
     with page.expect_download() as download:
         page.click("#save-svg")
     drawn = download.value.path().read_text(encoding="utf-8")

@@ -63,9 +63,11 @@ def test_it_opens_with_the_mean_of_the_heads_that_aligns(layers, own):
     (head,) = mean.heads
     expected = torch.stack([each.weights for each in cross.layers[own]]).mean(0)
     torch.testing.assert_close(head.weights, expected)
-    assert cross.shown.layer == own
+    assert cross.shown.layer == head.layer == own
+    assert head.title == f"layer {own}, mean of heads ({head.facts.kind})"
+    assert report.view == "alignment"
     best = expected[:2, :3].argmax(1).tolist()
-    pairs = [f"{('one', 'two', 'three')[key]}-{word}" for word, key in zip(("zwei", "eins"), best, strict=True)]
+    pairs = [f"{('one', 'two', 'three')[key]}→{word}" for word, key in zip(("zwei", "eins"), best, strict=True)]
     (told,) = [fact for fact in report.facts if fact.startswith("aligned by")]
     assert told.endswith(": " + " ".join(pairs))
     assert f"mean of the heads in layer {own}, " in told
@@ -77,7 +79,7 @@ def test_words_that_repeat_are_told_apart():
     model, parts = fresh(settings, rows(50))
     report = TASK.look(model.eval(), {"source": "one two one"}, Answer("zwei eins zwei"), parts, settings)
     told = report.facts[-1].removeprefix("aligned by the attention of the model: ").split()
-    sources, targets = zip(*(pair.split("-") for pair in told), strict=True)
+    sources, targets = zip(*(pair.split("→") for pair in told), strict=True)
     assert targets == ("zwei(1)", "eins", "zwei(3)")
     assert set(sources) <= {"one(1)", "two", "one(3)"}
 

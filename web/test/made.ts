@@ -54,9 +54,9 @@ function run(title: string, tokens: number, names: readonly string[]): Run {
   });
   const group = (name: string): Group => ({
     ...{ name, kind: "self", queries: 0, keys: 0, layers: [layer("one"), layer("two")], shown: [1, 2] },
-    ...{ facts: ["entropy"], units: {}, thumbnails: 0, thumbnail: [1, 1] },
+    ...{ firstLayer: 0, headName: null, facts: ["entropy"], units: {}, thumbnails: 0, thumbnail: [1, 1] },
   });
-  return { title, facts: [], coverage: [], check: null, axes: [], groups: names.map(group) };
+  return { title, view: null, facts: [], coverage: [], check: null, axes: [], groups: names.map(group) };
 }
 
 /** A report without a page: heads are decoded when the test says so. */

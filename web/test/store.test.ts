@@ -169,8 +169,50 @@ describe("a selection", () => {
     expect(told(store, pane).length).toBeLessThan(300);
   });
 
+  it("tells a word of one text from the same word of the other", async () => {
+    const of = report([[1, 2, 1]]);
+    Object.assign(of.runs[0]!.groups[0]!, { kind: "cross" });
+    const { store } = watched(of);
+    await of.answer();
+    const pane = store.panes.value[0]!;
+    store.pin({ queries: { from: 1, to: 3 }, keys: { from: 1, to: 3 } });
+    expect(told(store, pane)).toMatch(/^Target word word1 attends to source word word1: [\d.]+ %/);
+    store.options.unit.value = "tokens";
+    expect(told(store, pane)).toMatch(
+      /^Target tokens token1 token2 attend to source tokens token1 token2: [\d.]+ %/,
+    );
+    store.pin({ queries: null, keys: { from: 0, to: 1 } });
+    expect(told(store, pane)).toMatch(/^Who attends to source token token0: token\d /);
+  });
+
   it("names the largest, without those that are nothing", () => {
     expect(largest(Float32Array.of(0.1, 0, -0.5, 0.3, Number.NaN), 9)).toEqual([2, 3, 0]);
+  });
+});
+
+describe("a report", () => {
+  const named = () => {
+    const of = report([[1, 2, 1]], ["cross", "cross, mean"]);
+    Object.assign(of.runs[0]!, { view: "text" });
+    Object.assign(of.runs[0]!.groups[1]!, { firstLayer: 2, headName: "mean", shown: [0, 0] });
+    return of;
+  };
+
+  it("names layers as the model numbers them, and heads that are none of the model's", () => {
+    const store = new Store(named());
+    expect(store.title(head(1, 2))).toBe("Layer 1, head 2, cross: broad");
+    expect(store.title(head(1, 0, 0, 1))).toBe("Layer 3, cross, mean: broad");
+  });
+
+  it("says which view opens, and an address that names none means that one", () => {
+    const store = new Store(named());
+    expect(store.view.value).toBe("text");
+    const standard = written(store);
+    follow(store, "view=map", standard, VIEWS);
+    expect(store.view.value).toBe("map");
+    expect(addressOf(written(store), standard)).toBe("view=map");
+    follow(store, "", standard, VIEWS);
+    expect(store.view.value).toBe("text");
   });
 });
 

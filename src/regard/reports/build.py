@@ -33,6 +33,8 @@ class Section:
         item: which batch item is shown.
         layer: the layer to show first; None: that of the head most worth reading.
         head: the head to show first, likewise.
+        first_layer: the number of the first of `sites` among the model's layers.
+        head_name: what the only head of each layer is called where it is none of the model's, as `name` says.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Section:
     item: int
     layer: int | None
     head: int | None
+    first_layer: int = 0
+    head_name: str | None = None
 
     @property
     def kind(self) -> Literal["self", "cross"]:
@@ -70,14 +74,25 @@ class Section:
         queries = pooled(self.queries)
         keys = queries if self.kind == "self" else pooled(self.keys)
         layers = tuple(
-            _layer(number, site, self._heads(site) if told is None else told, queries, keys, self.item)
-            for number, (site, told) in enumerate(zip(self.sites, self.heads, strict=True))
+            self._layer(number, site, self._heads(site) if told is None else told, queries, keys)
+            for number, (site, told) in enumerate(zip(self.sites, self.heads, strict=True), self.first_layer)
         )
         layer, head = self.shown
         return GroupPanel(self.name, queries, keys, layers, layers[layer][head])
 
     def _heads(self, site: Site) -> tuple[Head, ...]:
         return tuple(head_kinds(site, self.keys.separators, self.item))
+
+    def _layer(
+        self, number: int, site: Site, told: Sequence[Head], queries: Axis, keys: Axis
+    ) -> tuple[HeadPanel, ...]:
+        weights = site.joined(torch.tensor(queries.groups), torch.tensor(keys.groups))[self.item].float().cpu()
+        check_finite(site, weights)
+        entropy, received = site.entropy[self.item].cpu(), site.received[self.item].cpu()
+        return tuple(
+            HeadPanel(number, head, told[head], weights[head], entropy[head], received[head], self.head_name)
+            for head in range(site.sizes.heads)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +106,7 @@ class Run:
         coverage: the receipt, as text.
         check: what a check of faithfulness found, if there was one.
         pins: queries whose exact rows are kept where the map is shown in cells: positions and words.
+        view: the view that the page opens on, by its name in the page's address; None: the first one.
     """
 
     title: str
@@ -99,6 +115,7 @@ class Run:
     coverage: str
     check: Faithfulness | None = None
     pins: tuple[int | str, ...] = ()
+    view: str | None = None
 
 
 def axis(tokens: Sequence[str], *, special: Sequence[bool] = (), separators: Sequence[int] = ()) -> Axis:
@@ -225,15 +242,3 @@ def check_finite(site: Site, *weights: torch.Tensor) -> None:
             f"{site.name}: expected finite weights; got NaN. Its queries or keys hold NaN or infinity, as half"
             " precision makes of large numbers: run the model in float32 or bfloat16"
         )
-
-
-def _layer(
-    number: int, site: Site, told: Sequence[Head], queries: Axis, keys: Axis, item: int
-) -> tuple[HeadPanel, ...]:
-    weights = site.joined(torch.tensor(queries.groups), torch.tensor(keys.groups))[item].float().cpu()
-    check_finite(site, weights)
-    entropy, received = site.entropy[item].cpu(), site.received[item].cpu()
-    return tuple(
-        HeadPanel(number, head, told[head], weights[head], entropy[head], received[head])
-        for head in range(site.sizes.heads)
-    )

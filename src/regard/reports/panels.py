@@ -13,12 +13,13 @@ class HeadPanel:
     """One head.
 
     Attributes:
-        layer: its layer, counted within its group.
+        layer: its layer.
         head: its number.
         facts: its kind and shares.
         weights: (query words, key words); the weight on a word is summed over its tokens, that of a word averaged.
         entropy: (Nq,) by query token, in nats.
         received: (Nk,) by key token, summed over queries.
+        name: what it is called where it is none of the model's heads.
     """
 
     layer: int
@@ -27,11 +28,12 @@ class HeadPanel:
     weights: Tensor
     entropy: Tensor
     received: Tensor
+    name: str | None = None
 
     @property
     def title(self) -> str:
         """The head in a few words."""
-        return f"layer {self.layer}, head {self.head} ({self.facts.kind})"
+        return f"layer {self.layer}, {self.name or f'head {self.head}'} ({self.facts.kind})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,8 +78,8 @@ def _shaded(group: GroupPanel) -> list[RenderableType]:
 
 def _grid(group: GroupPanel, by: str) -> Text:
     text = Text("        " + "".join(f"{head:>3}" for head in range(len(group.layers[0]))) + "\n", style="dim")
-    for number, layer in enumerate(group.layers):
-        text.append(f"layer {number:>2}")
+    for layer in group.layers:
+        text.append(f"layer {layer[0].layer:>2}")
         for head in layer:
             text.append(f" {LETTERS[head.facts.kind]} ", _style(getattr(head.facts, by)))
         text.append("\n")

@@ -18,6 +18,8 @@ export interface Content {
 /** One run of one model. */
 export interface Run {
   title: string;
+  /** The view that the page opens on, by its name in the address; null: the first one. Of two runs the first says it. */
+  view: string | null;
   /** Short statements below the title. */
   facts: string[];
   /** The coverage receipt, line by line. */
@@ -97,7 +99,11 @@ export interface Group {
   queries: number;
   keys: number;
   layers: Layer[];
-  /** Layer and head to show first. */
+  /** The number of the first of `layers` among the model's. */
+  firstLayer: number;
+  /** What the only head of each layer is called where it is none of the model's, as `name` says, too; null elsewhere. */
+  headName: string | null;
+  /** Layer and head to show first, counted from 0 within the group. */
   shown: [number, number];
   /** Names of what every head's `facts` hold, in the order in which they are offered; each from 0 to 1 unless
    * `units` says otherwise. */

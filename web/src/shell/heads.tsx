@@ -1,5 +1,6 @@
 /** Names a head by selects: run, group, layer and head, as far as there are several. */
 
+import { layerNumber } from "../content/naming";
 import { type Choice, sameHead } from "../content/report";
 import type { Store } from "../state/store";
 import { Choosing } from "./select";
@@ -19,7 +20,7 @@ interface HeadProps {
 export function HeadPicker({ store, prefix = "", choice, allows = () => true, choose }: HeadProps) {
   const { report } = store;
   const { groups } = report.runs[choice.run]!;
-  const { layers } = report.group(choice);
+  const group = report.group(choice);
   const named = (name: string) => `${prefix}${name}`;
   const offered = groups
     .map(({ name }, value) => ({ value, text: name }))
@@ -50,7 +51,7 @@ export function HeadPicker({ store, prefix = "", choice, allows = () => true, ch
         label="Layer"
         hint={report.layer(choice).name}
         value={choice.layer}
-        values={layers.map((_, value) => ({ value, text: String(value) }))}
+        values={group.layers.map((_, value) => ({ value, text: String(layerNumber(group, value)) }))}
         choose={(layer) => {
           const same = { ...choice, layer: Number(layer) };
           choose(report.has(same) ? same : inLayer(Number(layer)));
@@ -60,7 +61,10 @@ export function HeadPicker({ store, prefix = "", choice, allows = () => true, ch
         id={named("head")}
         label="head"
         value={choice.head}
-        values={report.layer(choice).heads.map(({ kind }, value) => ({ value, text: `${value} · ${kind}` }))}
+        values={report.layer(choice).heads.map(({ kind }, value) => ({
+          value,
+          text: `${group.headName ?? value} · ${kind}`,
+        }))}
         choose={(head) => choose({ ...choice, head: Number(head) })}
       />
     </>

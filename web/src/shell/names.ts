@@ -1,5 +1,6 @@
 /** Names of saved files. */
 
+import { placeName } from "../content/naming";
 import type { Pane, Store } from "../state/store";
 
 const LONGEST = 60;
@@ -11,7 +12,7 @@ export function nameOf(store: Store, panes: readonly Pane[], what: string): stri
       ? [store.choice.value, store.other.value]
       : panes.map((pane) => pane.choice.value);
   const runs = [...new Set(choices.map(({ run }) => store.report.runs[run]!.title))];
-  const heads = choices.map(({ layer, head }) => `layer-${layer}-head-${head}`);
+  const heads = choices.map((choice) => plain(placeName(store.report.group(choice), choice)));
   const between = store.compared.value === "difference" ? "-minus-" : "-beside-";
   return [plain(runs.join(" ")), what, heads.join(between)].filter(Boolean).join("-");
 }

@@ -2,6 +2,7 @@
 
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { comparable, Difference, WithoutKeys } from "../content/changed_reading";
+import { headName, layerNumber } from "../content/naming";
 import { type Positions, type Range, same, type Unit } from "../content/positions";
 import type { Reading } from "../content/reading";
 import { type Choice, type Report, sameHead } from "../content/report";
@@ -72,7 +73,7 @@ export class Store {
   readonly comparison = signal<Comparison>("off");
   /** Further heads of the same group that are drawn together with the chosen one, where a view can. */
   readonly together: Signal<readonly Choice[]> = signal([]);
-  readonly view = signal("map");
+  readonly view: Signal<string>;
   readonly pointed = signal<Selection | null>(null);
   readonly pinned = signal<Selection | null>(null);
   /** What counts now: what is pointed at, else what is pinned. */
@@ -108,6 +109,7 @@ export class Store {
     this.companionReadings = this.readingsOf(this.companions);
     const first = report.opening();
     this.choice = signal(first);
+    this.view = signal(report.runs[first.run]!.view ?? "map");
     this.other = signal(this.otherThan(first));
     this.comparison.value = report.runs.length > 1 ? "beside" : "off";
     const a = this.pane("a", this.choice);
@@ -256,9 +258,10 @@ export class Store {
   }
 
   private place(choice: Choice): string {
-    const { groups } = this.report.runs[choice.run]!;
-    const group = groups.length > 1 ? `, ${this.report.group(choice).name}` : "";
-    return `Layer ${choice.layer}, head ${choice.head}${group}`;
+    const group = this.report.group(choice);
+    const isOne = this.report.runs[choice.run]!.groups.length === 1;
+    const told = group.headName ? [group.name] : [headName(group, choice.head), ...(isOne ? [] : [group.name])];
+    return [`Layer ${layerNumber(group, choice.layer)}`, ...told].join(", ");
   }
 }
 

@@ -1,7 +1,7 @@
 /** What is selected, in a sentence: the same words for the eye and for a screen reader. */
 
 import { percent } from "../content/numbers";
-import { brief, type Positions, type Range } from "../content/positions";
+import { brief, type Positions, type Range, type Unit } from "../content/positions";
 import type { Line } from "../content/reading";
 import { isolated } from "../drawing/pen";
 import type { Pane, Store } from "./store";
@@ -16,21 +16,32 @@ export function told(store: Store, pane: Pane): string {
   const [queries, keys] = [pane.queries.value, pane.keys.value];
   const query = selection.queries && queries.unitsOf(unit, selection.queries);
   const key = selection.keys && keys.unitsOf(unit, selection.keys);
-  if (query && key && selection.queries && selection.keys) {
+  const areTexts = joinsTexts(pane);
+  const asking = query && `${areTexts ? `Target ${counted(unit, query)} ` : ""}${named(queries, unit, query)}`;
+  const asked = key && `${areTexts ? `source ${counted(unit, key)} ` : ""}${named(keys, unit, key)}`;
+  const attends = query && areTexts && !isSingle(query) ? "attend to" : "attends to";
+  if (query && key) {
     const spot = reading.spot(query, key);
-    const single = query.to - query.from === 1 && key.to - key.from === 1;
+    const single = isSingle(query) && isSingle(key);
     const largest = single || reading.signed ? "" : `, at most ${percent(spot.max, reading.signed)} on one`;
-    const pair = `${apart(queries.name(unit, selection.queries))} → ${apart(keys.name(unit, selection.keys))}`;
+    const pair = `${asking} ${areTexts ? attends : "→"} ${asked}`;
     return `${pair}: ${about(spot.exact)}${percent(spot.mean, reading.signed)}${largest}`;
   }
-  if (query && selection.queries) {
-    const verb = reading.signed ? "differs on" : "attends to";
-    return `${apart(queries.name(unit, selection.queries))} ${verb}: ${strongest(reading.row(query), keys, store, reading.signed)}`;
+  if (query) {
+    const verb = reading.signed ? "differs on" : attends;
+    return `${asking} ${verb}: ${strongest(reading.row(query), keys, store, reading.signed)}`;
   }
-  if (key && selection.keys)
-    return `Who attends to ${apart(keys.name(unit, selection.keys))}: ${strongest(reading.column(key), queries, store, reading.signed)}`;
-  return "";
+  return key ? `Who attends to ${asked}: ${strongest(reading.column(key), queries, store, reading.signed)}` : "";
 }
+
+/** Whether one text attends to another, so that a word of the one is told apart from the same word of the other. */
+const joinsTexts = ({ group, queries, keys }: Pane) =>
+  group.value.kind === "cross" && queries.value.segments.length === 0 && keys.value.segments.length === 0;
+
+const isSingle = ({ from, to }: Range) => to - from === 1;
+const counted = (unit: Unit, units: Range) => (isSingle(units) ? unit.slice(0, -1) : unit);
+const named = (positions: Positions, unit: Unit, units: Range) =>
+  apart(positions.name(unit, positions.tokensIn(unit, units)));
 
 // Right-to-left words, or marks that turn the direction, must not turn the words and numbers beside them.
 const TURNS =

@@ -28,6 +28,7 @@ def _run(run: Run, budget: Budget, arrays: Arrays, sites: list[Pinned]) -> dict[
     axes = list(dict.fromkeys(axis for section in run.sections for axis in (section.queries, section.keys)))
     return {
         "title": run.title,
+        "view": run.view,
         "facts": list(run.facts),
         "coverage": run.coverage.splitlines(),
         "check": None if run.check is None else _check(run.check),
@@ -36,6 +37,8 @@ def _run(run: Run, budget: Budget, arrays: Arrays, sites: list[Pinned]) -> dict[
             {
                 "name": section.name,
                 "kind": section.kind,
+                "firstLayer": section.first_layer,
+                "headName": section.head_name,
                 "queries": axes.index(section.queries),
                 "keys": axes.index(section.keys),
                 **_layers(section, run.pins, budget, arrays, sites),

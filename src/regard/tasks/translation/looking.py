@@ -20,7 +20,7 @@ from regard.watch.site import Site
 from regard.watch.words import Axis
 
 _CROSS = "cross-attention"
-_MEAN = "cross-attention, mean of heads"
+_MEAN = "mean of heads"
 
 # A title has at most this many letters of the source.
 _LONGEST_TITLE = 60
@@ -31,7 +31,8 @@ def looked(model: nn.Module, source: Sequence[int], answer: Answer, parts: Vocab
 
     In attention to the source, rows are the words that were written; in attention of the target to itself, those
     that were read meanwhile, which begin one token earlier. It opens with what the model itself uses: a recurrent
-    model's attention; of a Transformer the mean of the heads in the layer before the last.
+    model's attention; of a Transformer the mean of the heads in the layer before the last. The page draws it as an
+    alignment.
 
     Args:
         model: the model, in evaluation.
@@ -59,6 +60,7 @@ def looked(model: nn.Module, source: Sequence[int], answer: Answer, parts: Vocab
         ),
         sections=tuple(_ordered(sections, written, layer, site)),
         coverage=str(record.coverage),
+        view="alignment",
     )
 
 
@@ -81,13 +83,13 @@ def _used(layer: int, layers: int, site: Site) -> str:
 
 
 def _pairs(site: Site, read: Axis, written: Axis) -> str:
-    """Return each written word with the word that it read most, "die" and "the" as "the-die"."""
+    """Return each written word with the word that it read most, "die" and "the" as "the→die"."""
     mean = site.weights()[0].float().cpu().mean(0)  # (Nq, Nk)
     words = between(mean, written.groups, read.groups)
     words[:, torch.tensor(read.special)] = 0  # the end of the source is no word to belong to
     keys, queries = _told_apart(read), _told_apart(written)
     return " ".join(
-        f"{keys[key]}-{queries[query]}"
+        f"{keys[key]}→{queries[query]}"
         for query, key in enumerate(words.argmax(1).tolist())
         if not written.special[query] and not read.special[key]
     )
@@ -105,6 +107,18 @@ def _ordered(sections: Sequence[Section], written: Axis, layer: int, site: Site)
         if section.name == _CROSS:
             cross = replace(section, queries=written, layer=layer)
             if site.sizes.heads > 1:
-                yield replace(cross, name=_MEAN, sites=(averaged(site),), layer=None)
+                yield _mean(cross, layer, site)
             yield cross
     yield from (section for section in sections if section.name != _CROSS)
+
+
+def _mean(cross: Section, layer: int, site: Site) -> Section:
+    """Return the mean of a layer's heads as a section of its own."""
+    return replace(
+        cross,
+        name=f"{_CROSS}, {_MEAN}",
+        sites=(averaged(site),),
+        layer=None,
+        first_layer=layer,
+        head_name=_MEAN,
+    )

@@ -8,7 +8,10 @@ import { inks } from "../../drawing/inks";
 import { widthOf } from "../../drawing/measuring";
 import type { Pen } from "../../drawing/pen";
 import type { Pane, Selection, Store } from "../../state/store";
+import { drawLegend, LEGEND_HEIGHT } from "../parts/legend";
 import { pointing } from "../parts/pointing";
+import { chosenOf } from "./chosen";
+import { type Aligned, aligned } from "./pairs";
 import { type Scene, sceneOf, selectedIn } from "./scene";
 import type { Text } from "./texts";
 
@@ -19,6 +22,10 @@ const TURN = -60;
 const LONGEST = 130;
 /** Texts of more units are the map's affair. */
 const MOST_UNITS = 60;
+/** From the matrix to what its colours mean, and from there to what its sides are. */
+const GAP = 6;
+const SAID = 20;
+const SIDES = { cross: "Rows: target; columns: source", self: "Rows attend to columns" };
 
 /** Where the matrix lies. */
 interface Layout {
@@ -44,7 +51,9 @@ function layoutOf(scene: Scene): Layout | null {
   const lean = Math.ceil(widest(scene.source.boxes) * Math.cos(turned)) + 6;
   const left = Math.ceil(widest(scene.target.boxes)) + 8;
   const cell = Math.min(MOST, Math.floor((scene.width - left - lean) / columns));
-  return cell < LEAST ? null : { left, top, cell, rows, columns, height: top + rows * cell + 4 };
+  return cell < LEAST
+    ? null
+    : { left, top, cell, rows, columns, height: top + rows * cell + GAP + LEGEND_HEIGHT + SAID };
 }
 
 /** The matrix, where its words can be read. */
@@ -52,13 +61,17 @@ export function Matrix({ store, pane }: { store: Store; pane: Pane }) {
   const last = useRef<{ scene: Scene; layout: Layout } | null>(null);
   const found = (width: number) => {
     const scene = sceneOf(store, pane, width);
-    const layout = scene?.pairs && layoutOf(scene);
+    const layout = scene && layoutOf(scene);
     last.current = scene && layout ? { scene, layout } : null;
     return last.current;
   };
   const draw = (pen: Pen) => {
     const now = found(pen.width);
-    if (now) drawMatrix(pen, now.scene, now.layout, store.selection.value);
+    if (!now) return;
+    const { scene, layout } = now;
+    const pairs = pairsIn(store, pane, scene);
+    drawMatrix(pen, scene, layout, pairs, store.selection.value);
+    drawMeaning(pen, scene, layout, SIDES[pane.group.value.kind], pairs !== null);
   };
   const at = (x: number, y: number): Selection | null => {
     if (!last.current) return null;
@@ -91,7 +104,19 @@ function spot({ pair: { target, source } }: Scene, row: number, column: number):
   return { queries: tokens(target, row), keys: tokens(source, column) };
 }
 
-function drawMatrix(pen: Pen, scene: Scene, layout: Layout, selection: Selection | null): void {
+/** The words that belong together; null in a difference, of which none do. */
+function pairsIn(store: Store, pane: Pane, { reading, pair, pairs }: Scene): readonly Aligned[] | null {
+  if (reading.signed) return null;
+  return pairs ?? aligned(reading, pair, chosenOf(pane).rule.value, store.options.least.value);
+}
+
+function drawMatrix(
+  pen: Pen,
+  scene: Scene,
+  layout: Layout,
+  pairs: readonly Aligned[] | null,
+  selection: Selection | null,
+): void {
   const { left, top, cell, rows, columns } = layout;
   const { target, source } = scene.pair;
   const { text, mark } = inks();
@@ -102,7 +127,7 @@ function drawMatrix(pen: Pen, scene: Scene, layout: Layout, selection: Selection
     values.set(line.subarray(source.units.from, source.units.to), row * columns);
   }
   pen.image(painted(values, rows, columns, scene.shades), left, top, columns * cell, rows * cell);
-  for (const pair of scene.pairs ?? []) {
+  for (const pair of pairs ?? []) {
     const [row, column] = [pair.target - target.units.from, pair.source - source.units.from];
     const size = cell / 4;
     const middle = (place: number) => (place + 0.5) * cell - size / 2;
@@ -135,4 +160,12 @@ function drawMatrix(pen: Pen, scene: Scene, layout: Layout, selection: Selection
     const [y, height] = down ? [down.from - target.units.from, down.to - down.from] : [0, rows];
     pen.rectangle(left + x * cell, top + y * cell, width * cell, height * cell, null, frame);
   }
+}
+
+/** What colours, rows, columns and squares mean. */
+function drawMeaning(pen: Pen, scene: Scene, { top, rows, cell }: Layout, sides: string, hasPairs: boolean): void {
+  const below = top + rows * cell + GAP;
+  drawLegend(pen, 0, below, scene.shades);
+  const says = hasPairs ? `${sides}; squares: aligned words` : sides;
+  pen.text(says, 0, below + LEGEND_HEIGHT + SAID / 2 - 2, { size: 12, fill: inks().soft, width: pen.width });
 }

@@ -91,7 +91,7 @@ export function sceneOf(store: Store, pane: Pane, width: number): Scene | null {
     pair,
     ...({ [upper]: lies(pair[upper], NAME), [lower]: lies(pair[lower], top) } as Pick<Scene, "target" | "source">),
     names: [
-      { text: names[upper], y: NAME / 2 - 2 },
+      { text: across ? names[upper] : `${names[upper]}: point at a word for its weights`, y: NAME / 2 - 2 },
       { text: names[lower], y: across ? top + lines[lower] * LINE + NAME / 2 - 4 : below + NAME / 2 - 2 },
     ],
     pairs: across ? aligned(reading, pair, rule.value, least.value) : null,

@@ -1,6 +1,7 @@
 /** The chart of all heads, in which a head can be pointed at and chosen. */
 
 import { useRef } from "preact/hooks";
+import { shortName } from "../../content/naming";
 import { plain } from "../../content/numbers";
 import { sameHead } from "../../content/report";
 import { Drawn } from "../../drawing/drawn";
@@ -71,7 +72,7 @@ export function LayersChart({ store, pane }: { store: Store; pane: Pane }) {
 function Looked({ store, pane, shown }: { store: Store; pane: Pane; shown: { current: OverLayers | null } }) {
   const dot = looked.value && shown.current?.dots.find((each) => sameHead(each, looked.value));
   const told = dot
-    ? `${dot.layer}.${dot.head} ${store.report.head(dot).kind}: ${plain(dot.value)} ${
+    ? `${shortName(store.report.group(dot), dot)} ${store.report.head(dot).kind}: ${plain(dot.value)} ${
         store.report.group(dot).units[shownStatistic(store, pane)] ?? ""
       }`
     : "";

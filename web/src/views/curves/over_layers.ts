@@ -1,5 +1,6 @@
 /** A statistic of all heads over the layers: a dot for each head, and the mean of each layer. */
 
+import { layerNumber, shortName } from "../../content/naming";
 import type { Choice } from "../../content/report";
 import type { Group } from "../../content/schema";
 import { inks } from "../../drawing/inks";
@@ -14,6 +15,8 @@ import { statistic } from "./state";
 /** A head in the chart. */
 export interface Dot extends Choice {
   side: Side;
+  /** Its layer's number in the model. */
+  number: number;
   value: number;
   x: number;
   y: number;
@@ -59,8 +62,8 @@ export function overLayers(store: Store, pane: Pane, box: Box): OverLayers {
   const asked: Asked = {
     upwards: unit ? `${name}, ${unit}` : name,
     rightwards: "layer",
-    from: -0.5,
-    to: groups.reduce((most, { layers }) => Math.max(most, layers.length), 1) - 0.5,
+    from: Math.min(...groups.map((group) => layerNumber(group, 0))) - 0.5,
+    to: Math.max(...groups.map((group) => layerNumber(group, group.layers.length))) - 0.5,
     least: values.reduce((least, value) => Math.min(least, value), 0),
     most: values.reduce((most, value) => Math.max(most, value), 0),
   };
@@ -70,13 +73,14 @@ export function overLayers(store: Store, pane: Pane, box: Box): OverLayers {
 }
 
 function dotsOf(store: Store, side: Side, group: Group, name: string, { right, up }: Chart): Dot[] {
-  const { run, group: number } = chosenOf(store, side);
+  const choice = chosenOf(store, side);
   return placesOf(group).flatMap(({ layer, head }) => {
+    const ofModel = layerNumber(group, layer);
     const value = statisticOf(group, name, { layer, head });
     const aside = (SPREAD * (head + 0.5)) / group.layers[layer]!.heads.length - SPREAD / 2;
     return value === null
       ? []
-      : [{ run, group: number, layer, head, side, value, x: right(layer + aside), y: up(value) }];
+      : [{ ...choice, layer, head, side, number: ofModel, value, x: right(ofModel + aside), y: up(value) }];
   });
 }
 
@@ -95,7 +99,7 @@ export function paintOverLayers(pen: Pen, store: Store, { asked, chart: drawn, d
       if (!dot) continue;
       paintDot(pen, dot.x, dot.y, { color: ink.back, width: MARKED + 4 });
       paintDot(pen, dot.x, dot.y, { color: mark.color ?? ink.mark, width: MARKED });
-      paintName(pen, dot, drawn, `${mark.letter} ${dot.layer}.${dot.head}`.trim());
+      paintName(pen, dot, drawn, `${mark.letter} ${shortName(store.report.group(dot), dot)}`.trim());
     }
   }
 }
@@ -116,9 +120,9 @@ function paintName(pen: Pen, { x, y }: Dot, { inner }: Chart, name: string): voi
 /** The mean of each layer that has a number. */
 function means(dots: readonly Dot[], { right, up }: Chart): Point[] {
   const layers = new Map<number, number[]>();
-  for (const { layer, value } of dots) layers.set(layer, [...(layers.get(layer) ?? []), value]);
-  return [...layers].map(([layer, values]) => [
-    right(layer),
+  for (const { number, value } of dots) layers.set(number, [...(layers.get(number) ?? []), value]);
+  return [...layers].map(([number, values]) => [
+    right(number),
     up(values.reduce((sum, value) => sum + value, 0) / values.length),
   ]);
 }

@@ -2,6 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { placeName } from "../../content/naming";
 import type { Choice } from "../../content/report";
 import { Drawn } from "../../drawing/drawn";
 import type { Pen } from "../../drawing/pen";
@@ -90,7 +91,7 @@ function Buttons({ store, side, layout, scroller }: ButtonsProps) {
           type="button"
           key={NAME(cell)}
           data-at={NAME(cell)}
-          aria-label={`layer ${cell.layer}, head ${cell.head}: ${group.layers[cell.layer]!.heads[cell.head]!.kind}`}
+          aria-label={`${placeName(group, cell)}: ${group.layers[cell.layer]!.heads[cell.head]!.kind}`}
           style={{
             left: `${cell.x}px`,
             top: `${cell.y}px`,

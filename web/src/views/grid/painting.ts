@@ -1,5 +1,6 @@
 /** Draws heads: thumbnails, what stands below them, their frames, and the numbers of layers and heads. */
 
+import { layerNumber, shortName } from "../../content/naming";
 import type { Group } from "../../content/schema";
 import { inkOn, parsed, type Shading } from "../../drawing/colors";
 import { type Inks, inks } from "../../drawing/inks";
@@ -78,7 +79,8 @@ function paintBack(pen: Pen, picture: Picture, cell: Cell, area: Area, ink: Inks
   const written = value === null ? { strong: ink.text, weak: ink.soft } : bothOf(shades.ink(value));
   if (layout.gutter > 0) pen.text(SHORT[told] ?? told, middle, below, { ...style, fill: written.weak });
   else {
-    pen.text(`${cell.layer}.${cell.head}`, middle, below, { ...style, fill: written.strong, bold: true });
+    const name = group.headName ?? shortName(group, cell);
+    pen.text(name, middle, below, { ...style, fill: written.strong, bold: group.headName === null });
     pen.text(SHORT[told] ?? told, middle, below + 12, { ...style, fill: written.weak });
   }
 }
@@ -104,13 +106,14 @@ function paintNumbers(pen: Pen, { group, layout }: Picture, area: Area, ink: Ink
   pen.rectangle(0, 0, gutter, area.height, { color: ink.back });
   for (const layer of group.layers.keys()) {
     const y = top + layer * layout.down + MARGIN + side / 2 - area.y;
-    pen.text(String(layer), gutter - 5, y, { ...style, align: "right" });
+    pen.text(String(layerNumber(group, layer)), gutter - 5, y, { ...style, align: "right" });
   }
   pen.rectangle(0, 0, area.width, top, { color: ink.back });
   pen.inside(gutter, 0, Math.max(0, area.width - gutter), top, () => {
     for (let head = 0; head < layout.columns; head++) {
       const x = gutter + head * layout.across + layout.width / 2 - area.x;
-      pen.text(String(head), x, top / 2, { ...style, align: "center" });
+      if (group.headName === null) pen.text(String(head), x, top / 2, { ...style, align: "center" });
+      else pen.text(group.headName, x, top / 2, { ...style, size: SMALL, align: "center", width: layout.across });
     }
   });
 }

@@ -1,6 +1,7 @@
 /** The heads whose lines are drawn, each with its colour: what adds and removes them. */
 
 import { useSignal } from "@preact/signals";
+import { layerNumber, placeName, shortName } from "../../content/naming";
 import { type Choice, sameHead } from "../../content/report";
 import type { Pane, Store } from "../../state/store";
 import { type Colored, choicesOf, MOST_HEADS } from "./heads";
@@ -8,19 +9,20 @@ import { type Colored, choicesOf, MOST_HEADS } from "./heads";
 /** The legend, and a way to add a head. */
 export function Legend({ store, pane }: { store: Store; pane: Pane }) {
   const choices = choicesOf(store, pane);
-  const heads = pane.group.value.layers.reduce((sum, layer) => sum + layer.heads.length, 0);
+  const group = pane.group.value;
+  const heads = group.layers.reduce((sum, layer) => sum + layer.heads.length, 0);
   return (
     <div class="lines-legend">
       <ul aria-label="Heads">
         {choices.map(({ choice, color }, place) => (
           <li key={nameOf(choice)} data-head={nameOf(choice)}>
             <span class="lines-color" style={{ background: color }} />
-            {nameOf(choice)}
+            {shortName(group, choice)}
             {place > 0 && (
               <button
                 type="button"
                 class="lines-remove"
-                aria-label={`Remove layer ${choice.layer}, head ${choice.head}`}
+                aria-label={`Remove ${placeName(group, choice)}`}
                 onClick={() => store.toggle(choice)}
               >
                 ×
@@ -38,7 +40,8 @@ const nameOf = ({ layer, head }: Choice) => `${layer}.${head}`;
 
 /** Picks a layer and a head to add. */
 function Adding({ store, pane, choices }: { store: Store; pane: Pane; choices: readonly Colored[] }) {
-  const { layers } = pane.group.value;
+  const group = pane.group.value;
+  const { layers } = group;
   const asked = useSignal(pane.choice.value.layer);
   const layer = Math.min(asked.value, layers.length - 1);
   const free = layers[layer]!.heads.map((head, number) => ({
@@ -56,7 +59,7 @@ function Adding({ store, pane, choices }: { store: Store; pane: Pane; choices: r
         }}
       >
         {layers.map((_, number) => (
-          <option value={number}>layer {number}</option>
+          <option value={number}>layer {layerNumber(group, number)}</option>
         ))}
       </select>
       <select

@@ -42,7 +42,7 @@ function legendOf({ level, reading, pooling, unit }: Sight): string {
   const what = pooling === "max" ? "largest weight" : "weight";
   const where = isSingle ? "" : ` in cells of ${queries} × ${keys} ${unit}`;
   const marked = reading.exactQueries().length > 0 ? "; marked rows are exact" : "";
-  return `${reading.signed ? `difference of the ${what}s` : what}${where}${marked}`;
+  return `${reading.signed ? `difference of the ${what}s` : what}${where}; rows attend to columns${marked}`;
 }
 
 const rounded = (count: number) => Number(count.toFixed(count < 10 ? 1 : 0));
