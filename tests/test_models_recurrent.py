@@ -127,6 +127,20 @@ def test_an_item_without_tokens_is_refused():
 
 
 @kinds
+def test_bfloat16_by_autocast_learns_nearly_the_same(kind):
+    model, (source, target) = model_of(kind).float(), texts()
+    real = torch.arange(8) < torch.tensor([[8], [3], [1]])
+    gradients = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = F.cross_entropy(model(source, target, real=real).flatten(0, 1), target.flatten())
+        found = torch.autograd.grad(loss, list(model.parameters()))
+        gradients.append(torch.cat([each.flatten() for each in found]))
+    exact, ours = gradients
+    assert (ours - exact).norm() < 0.05 * exact.norm()
+
+
+@kinds
 def test_every_parameter_that_is_used_learns(kind):
     model, (source, target) = model_of(kind), texts()
     F.cross_entropy(model(source, target).flatten(0, 1), target.flatten()).backward()

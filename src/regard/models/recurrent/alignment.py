@@ -46,11 +46,13 @@ class _Scored(nn.Module):
         return values
 
     def read(self, query: Tensor, source: Annotations, score: Score) -> Tensor:
-        """Return what one query an item (B, K) reads of the annotations, (B, A)."""
+        """Return what one query an item (B, K) reads of the annotations, (B, A), in the annotations' data type."""
         mask = None if source.real is None else TensorMask(source.real[:, None, None])
         mechanism = replace(self.mechanism(query), score=score, mask=mask)
         keys, values = source.keys[:, None], source.values[:, None]  # (B, 1, N, K), (B, 1, N, A)
-        return attend(query[:, None, None], keys, values, mechanism).output[:, 0, 0]
+        # Under autocast a query may come in another type than the annotations, which are many more numbers.
+        query = query[:, None, None].to(values.dtype)
+        return attend(query, keys, values, mechanism).output[:, 0, 0]
 
 
 class AdditiveAlignment(_Scored):

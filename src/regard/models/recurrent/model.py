@@ -61,7 +61,7 @@ class Recurrent(nn.Module):
         """Return what `decode` reads of a source (B, N)."""
         source: Annotations = self.encoder(tokens, real)
         alignment = cast("Alignment", self.decoder.alignment)
-        return replace(source, keys=alignment.keys(source.values))
+        return replace(source, keys=alignment.keys(source.values).to(source.values.dtype))
 
     def decode(
         self,
