@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from sacrebleu.metrics.bleu import BLEU
-from torch.optim import Optimizer
 
 from benchmarks.measure import machine, own_peak_megabytes, peak_megabytes, turns
 from benchmarks.translators.contract import AbsentError, Learns, Texts, Translates
@@ -34,16 +33,14 @@ from benchmarks.translators.exported import Exported
 from benchmarks.translators.joey import Joey
 from benchmarks.translators.marian import Marian
 from benchmarks.translators.own import Own
+from benchmarks.translators.updates import count_of, fresh, updating
 from regard.tasks import Batch, Run, RunFolder, find_task, fit, load_run
 from regard.tasks.data.batches import TokenBatches, ordered
-from regard.tasks.data.tokenizer import PAD
-from regard.tasks.training.settings import TrainingSettings
-from regard.tasks.translation.batches import SOURCE, TARGET
+from regard.tasks.translation.batches import SOURCE
 
 EXAMPLE = "multi30k-tiny.yaml"
 OURS = "regard"
 LEARN: Mapping[str, Callable[[Run], Learns]] = {OURS: Own, "JoeyNMT": Joey, "Marian": Marian}
-BATCHES = 4
 LOSSES_ALIKE = 1e-4
 
 
@@ -58,19 +55,6 @@ def learners(run: Run, console: Console) -> dict[str, Learns]:
     return found
 
 
-def fresh(rows: Corpus) -> tuple[Run, list[Batch]]:
-    """Return a run that learned nothing yet, and batches as training makes them."""
-    task, settings = find_task("translation"), settings_in(EXAMPLE)
-    parts = task.fit(rows.train, settings.task)
-    torch.manual_seed(0)
-    run = Run(task, settings, parts, task.build(parts, settings.task), RunFolder(Path()))
-    features = [task.features(row, parts, settings.task) for row in rows.train]
-    tokens = TokenBatches(
-        [task.size(each) for each in features], settings.training.batch_tokens, settings.training.seed
-    )
-    return run, [task.batch([features[row] for row in batch], parts) for batch in islice(tokens, BATCHES)]
-
-
 def check_losses(several: Mapping[str, Learns], batch: Batch) -> None:
     """End the program where the same weights do not give the same loss."""
     with torch.no_grad():
@@ -80,34 +64,9 @@ def check_losses(several: Mapping[str, Learns], batch: Batch) -> None:
         sys.exit(f"expected the same loss of the same weights; got {losses}")
 
 
-def updating(learner: Learns, batches: Sequence[Batch], training: TrainingSettings) -> Callable[[], None]:
-    """Return updates with batches, one after the other."""
-    optimizer = learner.optimizer(training)
-    prepared = [(learner.prepare(batch), count_of(batch)) for batch in batches]
-
-    def run() -> None:
-        learner.model.train()
-        for batch, count in prepared:
-            update(learner, optimizer, batch, count, training.label_smoothing)
-
-    return run
-
-
-def update(learner: Learns, optimizer: Optimizer, batch: object, count: int, smoothing: float) -> None:
-    """Make one update."""
-    optimizer.zero_grad(set_to_none=True)
-    (learner.loss(batch, smoothing) / count).backward()
-    optimizer.step()
-
-
-def count_of(batch: Batch) -> int:
-    """Return how many tokens are learned."""
-    return int((batch[TARGET][:, 1:] != PAD).sum())
-
-
 def print_training(rows: Corpus, seconds: float, console: Console) -> None:
     """Print target tokens a second of whole updates."""
-    run, batches = fresh(rows)
+    run, batches = fresh(rows, settings_in(EXAMPLE))
     several = learners(run, console)
     run.model.eval()
     check_losses(several, batches[0])
@@ -206,7 +165,7 @@ def print_memory(data: Path, console: Console) -> None:
 
 def own_memory(name: str, rows: Corpus) -> None:
     """Print by how much the peak of this process rises in updates."""
-    run, batches = fresh(rows)
+    run, batches = fresh(rows, settings_in(EXAMPLE))
     training = run.settings.training
     learner = LEARN[name](run)
     updating(learner, [{side: tokens[:2, :4] for side, tokens in batches[0].items()}], training)()

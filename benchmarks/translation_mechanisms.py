@@ -1,7 +1,7 @@
 """What kinds of attention translate: the same task and budget for each, BLEU, time and memory.
 
-    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --minutes 60
-    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --updates 4000 --only "recurrent, "
+    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --set updates=4000
+    python -m benchmarks.translation_mechanisms --data FOLDER --out RUNS --set minutes=60 --only "recurrent, "
 
 FOLDER holds Multi30k, tokenised and in lower case, as it is scored. Each kind is trained in a process and a folder
 of its own; the same command goes on where it was interrupted, and repeats nothing that is there. The words are
@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,10 +21,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.measure import machine, own_peak_megabytes
+from benchmarks.measure import machine, own_peak_megabytes, turns
 from benchmarks.translators.corpus import TEST, corpus, files, settings_in, trained
-from regard.tasks import Run
-from regard.tasks.training.metrics import read_metrics
+from benchmarks.translators.own import Own
+from benchmarks.translators.updates import BATCHES, fresh, updating
+from regard.tasks import Settings
 
 TRANSFORMER, RECURRENT = "multi30k-tiny.yaml", "recurrent.yaml"
 
@@ -74,44 +74,44 @@ def measured_in(out: Path, name: str) -> Path:
 
 def train_one(name: str, given: argparse.Namespace) -> None:
     """Train a kind, or go on with it, and write what was measured."""
-    kind, place = KINDS[name], place_of(given.out, name)
-    budget = [f"{limit}={value}" for limit in ("updates", "minutes") if (value := getattr(given, limit))]
-    settings = settings_in(kind.example, "bleu_words=none", *kind.sets, *budget, *given.sets)
-    run = trained(settings, corpus(given.data), place, resume=place.exists())
+    place = place_of(given.out, name)
+    run = trained(settings_of(name, given), corpus(given.data), place, resume=place.exists())
     peak = own_peak_megabytes()
     scores = run.evaluate(files(given.data, TEST))
-    finished = run.folder.facts["finished"]
     measured = {
         "BLEU": scores.values["BLEU"],
         "said": scores.signatures["BLEU"],
         "weights": sum(each.numel() for each in run.model.parameters()),
-        "updates": finished["update"],
-        "minutes": finished["seconds"] / 60,
-        "update": seconds_an_update(run),
+        "updates": run.folder.facts["finished"]["update"],
         "peak": peak,
     }
     measured_in(given.out, name).write_text(json.dumps(measured), encoding="utf-8")
 
 
-def seconds_an_update(run: Run) -> float:
-    """Return the median over stretches of training in which nothing was checked."""
-    lines = read_metrics(run.folder.path / "metrics.csv")
-    stretches = [
-        (float(after["seconds"]) - float(before["seconds"])) / (int(after["update"]) - int(before["update"]))
-        for before, after in pairwise(lines)
-        if not before["valid_loss"]
-    ]
-    return median(stretches) if stretches else float("nan")
+def settings_of(name: str, given: argparse.Namespace) -> Settings[Any]:
+    """Return the settings of a kind."""
+    kind = KINDS[name]
+    return settings_in(kind.example, "bleu_words=none", *kind.sets, *given.sets)
 
 
-def print_table(names: Sequence[str], out: Path, console: Console) -> None:
+def seconds_an_update(names: Sequence[str], given: argparse.Namespace) -> dict[str, float]:
+    """Return how long an update of each kind takes, the kinds taking turns on the same batches."""
+    rows, several = corpus(given.data), {}
+    for name in names:
+        run, batches = fresh(rows, settings_of(name, given))
+        several[name] = updating(Own(run), batches, run.settings.training)
+    rounds = turns(several, given.seconds)
+    return {name: median(each[name] for each in rounds) / BATCHES for name in names}
+
+
+def print_table(names: Sequence[str], given: argparse.Namespace, console: Console) -> None:
     """Print what was measured so far."""
     console.print(machine())
-    console.print("\n| attention | weights | BLEU | updates | minutes | ms an update | peak MB |")
-    console.print("|---|---:|---:|---:|---:|---:|---:|")
-    said = set()
+    console.print("\n| attention | weights | BLEU | updates | ms an update | peak MB |")
+    console.print("|---|---:|---:|---:|---:|---:|")
+    said, seconds = set(), seconds_an_update(names, given)
     for name in names:
-        path = measured_in(out, name)
+        path = measured_in(given.out, name)
         if not path.exists():
             console.print(f"| {name} | not measured |")
             continue
@@ -119,7 +119,7 @@ def print_table(names: Sequence[str], out: Path, console: Console) -> None:
         said.add(found["said"])
         console.print(
             f"| {name} | {found['weights']:,} | {found['BLEU']:.2f} | {found['updates']:,} |"
-            f" {found['minutes']:.0f} | {found['update'] * 1e3:,.0f} | {found['peak']:,.0f} |"
+            f" {seconds[name] * 1e3:,.0f} | {found['peak']:,.0f} |"
         )
     console.print(f"\nBLEU on test 2016, {', '.join(sorted(said))}")
 
@@ -129,9 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of Multi30k's tokenised files")
     parser.add_argument("--out", type=Path, required=True, help="the folder for runs")
-    parser.add_argument("--updates", type=int, help="of each kind; default: as the examples have it")
-    parser.add_argument("--minutes", type=float, help="for each kind; default: no limit")
     parser.add_argument("--set", dest="sets", action="append", default=[], help="another setting, for all kinds")
+    parser.add_argument("--seconds", type=float, default=60, help="how long updates are timed; default: 60")
     parser.add_argument("--only", default="", help="the kinds whose names begin so")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -147,7 +146,7 @@ def main() -> None:
             print(name, file=sys.stderr)
             again = [sys.executable, "-m", "benchmarks.translation_mechanisms", *sys.argv[1:], "--one", name]
             subprocess.run(again, check=False)
-    print_table(names, given.out, Console(width=200, highlight=False, markup=False))
+    print_table(names, given, Console(width=200, highlight=False, markup=False))
 
 
 if __name__ == "__main__":

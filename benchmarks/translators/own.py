@@ -29,7 +29,9 @@ class Own:
 
     def loss(self, prepared: object, smoothing: float) -> Tensor:
         """Return the task's loss."""
-        loss: Tensor = self._run.task.loss(self.model, cast(Batch, prepared), smoothing).sum
+        half = self._run.settings.training.precision == "bfloat16"
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss: Tensor = self._run.task.loss(self.model, cast(Batch, prepared), smoothing).sum
         return loss
 
     def optimizer(self, training: TrainingSettings) -> Optimizer:
