@@ -566,8 +566,10 @@ def test_who_reads_no_further_ends_it_without_a_word(tmp_path, trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("closed", "said"), [(">&-", "expected standard output to be open"),
-                                              ("<&-", "expected standard input to be open"), ("2>&-", "")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("closed", "said"),
+    [(">&-", "expected standard output to be open"), ("<&-", "expected standard input to be open"), ("2>&-", "")],
+)
 def test_a_stream_that_is_closed_is_told(tmp_path, trained, closed, said):
     process = started(tmp_path, "predict", trained, "-", before=["sh", "-c", f'exec "$@" {closed}', "sh"])
     out, err = process.communicate("12\n", timeout=240)

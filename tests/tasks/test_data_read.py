@@ -265,6 +265,64 @@ def test_a_line_too_long_to_be_read_costs_one_row(name, tmp_path, opened, monkey
     assert table.faults.total == 1
 
 
+def put_pairs(folder, *names):
+    for name, side in zip(names, zip(*ROWS, strict=True), strict=True):
+        put(folder / name, "\n".join(side))
+
+
+@pytest.mark.parametrize(
+    ("learned", "others"),
+    [
+        (("t.de", "t.en"), ("v.de", "v.en")),
+        (("t.DE", "t.en"), ("v.low.de.txt", "v.low.en.txt")),
+        (("europarl.de-en.de", "europarl.de-en.en"), ("test_2016.de", "test_2016.en")),
+        (("t.de.txt", "t.en.gz"), ("v.de", "v.en")),
+        (("news-src.de", "news-ref.en"), ("other-src.de", "other-ref.en")),
+        (("b.txt", "a.txt"), ("deep.b", "deep.a")),
+    ],
+)
+def test_files_whose_names_say_as_before_are_taken_as_before_in_any_order(learned, others, tmp_path, opened):
+    columns = "source", "target"
+    put_pairs(tmp_path, *(name.removesuffix(".gz") for name in learned))
+    for name in learned:
+        if name.endswith(".gz"):
+            put(tmp_path / name, gzip.compress((tmp_path / name.removesuffix(".gz")).read_bytes()))
+    put_pairs(tmp_path, *others)
+    table = opened(*learned, columns=columns)
+    assert pairs(table, columns) == ROWS
+    assert table.said == f"{learned[0]} is source, {learned[1]} is target"
+    for names, note in ((others, ""), (others[::-1], ", by their names, as in training")):
+        again = opened(*names, columns=columns, named=table.named)
+        assert pairs(again, columns) == ROWS
+        assert again.said == f"{others[0]} is source, {others[1]} is target{note}"
+
+
+def test_names_that_say_nothing_leave_files_in_their_order(tmp_path, opened):
+    columns = "source", "target"
+    for names in (("t.de", "t.en"), ("x.1", "x.2"), ("one/t", "two/t")):
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+        put_pairs(tmp_path, *names)
+    named = opened("t.de", "t.en", columns=columns).named
+    for names, rows in ((("x.1", "x.2"), ROWS), (("x.2", "x.1"), [row[::-1] for row in ROWS])):
+        assert pairs(opened(*names, columns=columns, named=named), columns) == rows
+    assert opened("one/t", "two/t", columns=columns).named == {}
+    # A column's own name comes before what another's file was called.
+    assert pairs(opened("t.en", "t.de", named={"de": "en", "en": "de"})) == ROWS
+
+
+def test_files_in_no_order_but_that_of_their_names_are_told_to_be_so(tmp_path, opened):
+    put_pairs(tmp_path, "t.de", "t.en")
+    note = "in the order of the names; for another, give the files themselves one after the other"
+    assert opened("t", columns=("source", "target")).said == f"t.de is source, t.en is target, {note}"
+    for names, columns in (
+        (["t.de", "t.en"], ("source", "target")),
+        (["t"], ("de", "en")),
+        (["t"], ("de", "target")),
+    ):
+        assert note not in opened(*names, columns=columns).said
+
+
 def test_many_faults_show_their_first_places_alone(tmp_path, opened):
     put(tmp_path / "a.tsv", "de\ten\nx\ty\n" + "x\n" * 1000)
     told = opened("a.tsv").faults.told()

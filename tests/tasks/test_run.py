@@ -1,6 +1,7 @@
 """A run that was trained: it streams answers in order, scores, looks, and is loaded as it was."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,6 +64,26 @@ class TestPredict:
     def test_a_window_of_no_line_is_refused(self, run):
         with pytest.raises(TaskError, match="window: expected at least 1"):
             next(run.predict(["1"], 0))
+
+
+class Lines(Reversing):
+    """Takes any line, as long as it is."""
+
+    def asked(self, line, settings):
+        return {"source": f"{len(line)}"}
+
+
+def test_a_line_longer_than_any_of_the_training_is_cut_and_told(run):
+    run = replace(run, task=Lines())
+    most = run.settings.data.max_length
+    told = []
+    lines = ["1", "1" * most, "1" * (most + 1), "1" * 1_000_000]
+    texts = [answer.text for answer in run.predict(lines, told=told.append)]
+    assert texts == [by_one(run, line[:most]).text for line in lines]
+    assert len(told) == 2
+    assert all("has more than 2,000 letters (data.max_length)" in each for each in told)
+    with pytest.warns(UserWarning, match="has more than 2,000 letters"):
+        assert run.look(lines[3], "9" * 3000) == run.look(lines[1], "9" * most)
 
 
 @pytest.mark.parametrize(("beam", "batches"), [(1, 1), (8192, 50)])

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from regard.errors import TaskError
-from regard.tasks import Scores, load_run
+from regard.tasks import RunFolder, Scores, load_run
 from regard.tasks.data.batches import TokenBatches
 from regard.tasks.settings import Settings
 from regard.tasks.training import fit, progress
@@ -23,6 +23,7 @@ from regard.tasks.training.optimizer import make_optimizer
 from regard.tasks.training.schedule import rate_at
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.training.weights import read_weights, weights_of
+from tests.tasks import translating
 from tests.tasks.reversing import Reversing, ReversingSettings, rows, train
 
 
@@ -167,6 +168,25 @@ class TestFolder:
         assert [event.step for event in events.Scalars("exact")] == [10, 20, 30]
         for line, event in zip(lines(tmp_path / "run"), events.Scalars("valid_loss"), strict=True):
             assert float(line["valid_loss"]) == pytest.approx(event.value, rel=1e-5)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_it_ends_with_a_report_of_one_row_or_says_why_not(tmp_path, checked):
+    told = Console(file=io.StringIO())
+    learned, valid = translating.rows(40), translating.rows(3, seed=7) if checked else None
+    sets = "updates=2", "batch_tokens=99", "width=8", "layers=1", "heads=1", "hidden=8", "tokenizer=words"
+    for attention, there in (("dot", True), ("linear", False)):
+        settings = Settings.read(translating.TASK, None, [*sets, f"source_attention={attention}"])
+        with RunFolder.take(tmp_path / "run", force=not there) as folder:
+            fit.fit(translating.TASK, settings, learned, valid, folder, console=told)
+        assert folder.report.exists() == there
+        line = told.file.getvalue().splitlines()[-1]
+        if there:
+            first = (valid or learned)[0]["source"]
+            assert f"read: {first}" in folder.report.read_text(encoding="utf-8")
+            assert line == f"wrote {folder.report}, what it attends to in one row"
+        else:
+            assert line.startswith(f"{folder.report} could not be drawn: expected a model whose attention")
 
 
 class Told(Reversing):
