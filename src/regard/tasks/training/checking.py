@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from regard.errors import TaskError
 from regard.tasks.contract import Answer, Batch, Parts, Row, Scores, Task
 from regard.tasks.data.batches import ordered
 from regard.tasks.training.examples import Examples
+from regard.tasks.training.precision import precision
 from regard.tasks.training.processes import Processes
 from regard.tasks.training.randomness import seed
 from regard.tasks.training.settings import TrainingSettings
@@ -135,11 +136,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before:
             module.training = training
-
-
-def precision(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context in which products are of the precision that was set."""
-    return torch.autocast(device.type, torch.bfloat16) if settings.precision == "bfloat16" else nullcontext()
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from regard.tasks.training.folder import RunFolder
 from regard.tasks.training.interrupts import Interrupts
 from regard.tasks.training.metrics import Metrics
 from regard.tasks.training.module import TaskModule
+from regard.tasks.training.precision import keep_few_shapes
 from regard.tasks.training.processes import Processes, processes, together
 from regard.tasks.training.progress import progress_on
 from regard.tasks.training.randomness import seed
@@ -73,6 +74,7 @@ def fit(
     """
     this = processes()
     told = console if this.first else None
+    keep_few_shapes(settings.training)
     with torch.random.fork_rng(_devices(this)):
         with together(settings.training) as joined:
             run = _Training(task, settings, folder, joined, told).run(train, valid, named)
