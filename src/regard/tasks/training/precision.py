@@ -9,7 +9,7 @@ import torch
 from regard.tasks.training.settings import TrainingSettings
 
 # oneDNN, which multiplies bfloat16 on the CPU, compiles code for each shape that it meets and keeps a thousand of
-# each operation: gigabytes, as batches always have new shapes. As measured, it is a little faster if it keeps fewer.
+# each operation: gigabytes, as batches always have new shapes. As measured, it is a little faster with fewer.
 _KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "128"}
 
 
