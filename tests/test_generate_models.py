@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from regard import watch
-from regard.layers import BlockPool, GrowingCache, PagedCache, PreallocatedCache, Rotary
+from regard.errors import GenerationError
+from regard.layers import BlockPool, GrowingCache, PagedCache, PreallocatedCache, Rotary, named
 from regard.models.decoder import gpt2, llama
-from regard.models.generation import Beam, Greedy, Sample, generate, left_padded
+from regard.models.generation import Beam, Greedy, Sample, generate, left_padded, reading
 from regard.models.recurrent.model import input_feeding, searching
 from regard.models.t5 import t5
 from regard.models.transformer import transformer
@@ -176,3 +177,76 @@ def test_a_model_that_knows_no_last_is_given_none(way):
 
     given = {"length": LENGTH, "padding": padding, "sampling": WAYS[way]}
     equal(generate(Plain(), tokens, **given), generate(model, tokens, **given))
+
+
+def named_transformer(own, source):
+    def makes(*, causal, cross):
+        return named(source if cross else own, heads=4, head_width=4, causal=causal, cross=cross)
+
+    torch.manual_seed(1)
+    made = transformer(vocabulary=WORDS, width=16, layers=2, heads=4, hidden=24, mechanism=makes).eval()
+    for parameter in made.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.4)
+    return made
+
+
+def translated(model, **given):
+    return generate(
+        model,
+        torch.full((3, 1), 2),
+        length=torch.tensor([LENGTH, 3, 7]),
+        stop=STOP,
+        memory=memory(model),
+        **given,
+    )
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize(
+    ("own", "source", "shares"),
+    [
+        ("dot", "dot", True),
+        ("dot; alibi", "dot; entmax15", True),
+        ("dot; relative_buckets", "additive", True),
+        ("linear", "linear", False),
+    ],
+)
+def test_beams_of_one_source_write_what_beams_of_copies_write(own, source, shares, cache, monkeypatch):
+    model, read = named_transformer(own, source), []
+    model.decoder.blocks[0].source_attention.register_forward_pre_hook(lambda _, given: read.append(len(given[1])))
+    one = translated(model, sampling=Beam(3), cache=cache)
+    assert model.shares_sources is shares
+    assert max(read) == (3 if shares else 9)
+    monkeypatch.setattr(type(model), "shares_sources", False)
+    other = translated(model, sampling=Beam(3), cache=cache)
+    assert max(read) == 9
+    equal(one, other)
+    assert one.beams.tokens.tolist() == other.beams.tokens.tolist()
+
+
+def test_watched_beams_each_read_a_source_and_write_the_same():
+    model = build("transformer")
+    with watch(model) as seen:
+        got = translated(model, sampling=Beam(3))
+    equal(got, translated(model, sampling=Beam(3)))
+    reads = [site for site in seen if site.path == "decoder.blocks.1.source_attention"]
+    assert {site.sizes.queries for site in reads} == {1}
+    assert 9 in {site.sizes.batch for site in reads}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_logits_of_some_items_at_a_time_choose_what_those_of_all_choose(way, monkeypatch):
+    model = build("transformer")
+    whole = translated(model, sampling=WAYS[way])
+    monkeypatch.setattr(reading, "AT_ONCE", 2 * WORDS)
+    equal(translated(model, sampling=WAYS[way]), whole)
+
+
+def test_items_without_a_choice_are_named_by_their_places_in_the_batch(monkeypatch):
+    model = build("transformer")
+    monkeypatch.setattr(reading, "AT_ONCE", 2 * WORDS)
+    known = memory(model)
+    known.vectors[2] = torch.nan
+    with pytest.raises(GenerationError, match=r"items \[2\]"):
+        generate(model, torch.full((3, 1), 2), length=3, memory=known)

@@ -9,7 +9,7 @@ from torch import nn
 import regard
 from regard import Attention, causal
 from regard.errors import LayerError, ShapeError
-from regard.layers import MultiHead
+from regard.layers import GrowingCache, MultiHead
 from regard.layers.positions import AlibiBias, Rotary
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
@@ -294,3 +294,56 @@ def test_inputs_that_do_not_fit_are_refused():
         other(x)
     with pytest.raises(LayerError, match="source_width"):
         own(x, x)
+
+
+SHARING = {
+    "plain": {},
+    "fewer key heads": {"key_heads": 2},
+    "sink": {"sink": True},
+    "gate": {"gate": True},
+    "entmax": {"mechanism": Attention(weigh=regard.entmax(1.5))},
+}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("queries", [1, 3])
+@pytest.mark.parametrize("parts", SHARING)
+def test_items_in_a_row_read_one_source_as_they_read_copies_of_it(parts, queries, cached):
+    made = random(MultiHead(E, 4, source_width=10, **SHARING[parts]))
+    x, source = inputs(3 * B, queries, E), inputs(B, S, 10, seed=2)
+    mask = (torch.arange(S) < torch.tensor([[S], [2]])).view(B, 1, 1, S)
+    copies = torch.arange(B).repeat_interleave(3)
+    wanted = made(x, source[copies], mask=mask[copies])
+    cache = made.new_cache(GrowingCache) if cached else None
+    for _ in range(2):
+        torch.testing.assert_close(made(x, source, mask=mask, cache=cache), wanted, **EXACT)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"mechanism": Attention(bias=regard.alibi(4))},
+        {"mechanism": Attention(mask=causal())},
+        {"mechanism": Attention(weigh=regard.hard(sample=True))},
+        {"mechanism": regard.linear(causal=False)},
+        {"position_bias": AlibiBias(4)},
+    ],
+    ids=["alibi", "causal", "drawn", "linear", "position bias"],
+)
+def test_a_source_is_not_shared_where_it_matters_which_query_asks(parts):
+    made = MultiHead(E, 4, source_width=10, **parts)
+    assert not made.shares_source
+    with pytest.raises(ShapeError, match="source"):
+        made(torch.randn(2 * B, 1, E), torch.randn(B, S, 10))
+
+
+def test_sources_that_items_do_not_share_out_evenly_or_with_a_mask_of_queries_are_refused():
+    made = MultiHead(E, 4, source_width=10, dropout=0.5).eval()
+    x, source = torch.randn(2 * B, 3, E), torch.randn(B, S, 10)
+    for count in (0, 3):
+        with pytest.raises(ShapeError, match="source"):
+            made(x, torch.randn(count, S, 10))
+    with pytest.raises(LayerError, match="same of all queries"):
+        made(x, source, mask=torch.ones(3, S, dtype=torch.bool))
+    assert made.shares_source
+    assert not made.train().shares_source

@@ -13,14 +13,14 @@ from regard.layers.caches.contract import Cache, Kept
 from regard.layers.caches.source import SourceCache
 from regard.layers.caches.state import SourceStateCache, StateCache
 from regard.layers.holding import Held
-from regard.layers.places import Places
+from regard.layers.places import Places, asks_keys_alone
 from regard.layers.projection import Projection
 from regard.layers.reading import PositionBias, Reading, Rotary, read, turned
 from regard.layers.real_keys import real_keys
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.linear import LinearAttention
 from regard.mechanisms.masks import as_mask
-from regard.mechanisms.masks.rule import MaskLike
+from regard.mechanisms.masks.rule import Full, MaskLike
 from regard.mechanisms.weighing import Softmax, softmax
 from regard.shapes import Sizes
 
@@ -116,7 +116,8 @@ class MultiHead(nn.Module):
 
         Args:
             x: (B, Nq, E).
-            source: (B, Nk, source_width), of a layer that attends to one.
+            source: (B, Nk, source_width), of a layer that attends to one; or fewer items, where the layer
+                `shares_source`, each of which so many items of x in a row read; a mask is then of keys alone.
             mask: who may see whom, beside the mechanism's own mask, in any form that `Attention` takes. With a
                 cache it speaks of the whole sequence: query i and key j are its positions i and j. In attention
                 to a source queries are those of the call.
@@ -151,6 +152,14 @@ class MultiHead(nn.Module):
         output: Tensor = self.output(joined)
         return output
 
+    @property
+    def shares_source(self) -> bool:
+        """Whether items in a row may read one source as one item does: where a query stands means nothing here."""
+        made = self.mechanism.now() if isinstance(self.mechanism, Held) else None
+        if not isinstance(made, Attention) or self.position_bias is not None or (self.training and self.dropout):
+            return False
+        return isinstance(made.rule, Full) and not made.modifiers and not made.draws
+
     def new_cache(self, kind: Callable[[], Cache]) -> Cache:
         """Return an empty cache for this layer: of this kind, unless it attends to a source or has a state."""
         if self.is_cross_attention:
@@ -177,8 +186,11 @@ class MultiHead(nn.Module):
         if kept is None:
             key, value = self._keys(source), self._values(source)
             kept = Kept(key, value) if cache is None else cache.extend(key, value)
-        reading = Reading(self._queries(x), kept, Places(0, x.shape[1]))
-        return reading.attended(self._with_parts(attention, mask), self.position_bias)
+        if len(source) != len(x) and mask is not None and not asks_keys_alone(as_mask(mask)):
+            raise LayerError(f"mask: expected one that says the same of all queries of a shared source; got {mask}")
+        query = _in_a_row(self._queries(x), len(source))
+        reading = Reading(query, kept, Places(0, query.shape[2]))
+        return _apart(reading.attended(self._with_parts(attention, mask), self.position_bias), len(x))
 
     def _with_parts(self, attention: Attention, mask: MaskLike | None) -> Attention:
         """Return the mechanism with the mask of a call and what this layer adds."""
@@ -255,8 +267,14 @@ class MultiHead(nn.Module):
         if self.is_cross_attention != (source is not None):
             expected = "a source" if self.is_cross_attention else "none, as source_width was not given"
             raise LayerError(f"source: expected {expected}; got {'none' if source is None else 'one'}")
-        if source is not None and (source.ndim != 3 or source.shape[::2] != (len(x), self.key.in_features)):
+        if source is not None and not self._fits(source, len(x)):
             raise ShapeError(f"source: expected ({len(x)}, N, {self.key.in_features}); got {tuple(source.shape)}")
+
+    def _fits(self, source: Tensor, items: int) -> bool:
+        """Whether a source is one that so many items can read."""
+        if source.ndim != 3 or source.shape[2] != self.key.in_features:
+            return False
+        return len(source) == items or (0 < len(source) < items and items % len(source) == 0 and self.shares_source)
 
     def _check_parts(self, mechanism: object) -> None:
         if not callable(self.mechanism):
@@ -295,6 +313,22 @@ def _check_linear(mechanism: LinearAttention, cache: Cache | None, *, is_source:
             f"cache: expected a StateCache for a causal linear attention; got {type(cache).__name__} for"
             f" {mechanism}. make_caches(model) makes what each layer needs"
         )
+
+
+def _in_a_row(query: Tensor, sources: int) -> Tensor:
+    """Return queries (B, H, N, D) of items that share sources as those of one item each, (sources, H, n N, D)."""
+    if len(query) == sources:
+        return query
+    shared = query.reshape(sources, len(query) // sources, *query.shape[1:])
+    return shared.transpose(1, 2).flatten(2, 3)
+
+
+def _apart(heads: Tensor, items: int) -> Tensor:
+    """Return what heads give of such queries as that of all items (B, H, N, Dv)."""
+    if len(heads) == items:
+        return heads
+    sources, count, _, width = heads.shape
+    return heads.reshape(sources, count, items // sources, -1, width).transpose(1, 2).flatten(0, 1)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -94,6 +94,11 @@ class TargetDecoder(nn.Module):
         return project(self.vectors(tokens, memory, cache, padding), *self.projection)
 
     @property
+    def shares_sources(self) -> bool:
+        """Whether several targets in a row may read one source, as beams do."""
+        return all(block.source_attention.shares_source for block in self.blocks)  # type: ignore[union-attr]
+
+    @property
     def projection(self) -> tuple[Tensor, Tensor | None]:
         """The weight (V, E) and the bias (V,) that make logits of vectors."""
         return (
@@ -181,6 +186,17 @@ class Transformer(nn.Module):
         """
         logits: Tensor = self.decoder(tokens, memory, cache, padding)
         return logits
+
+    def decode_vectors(
+        self, tokens: Tensor, memory: Memory, *, cache: Caches | None = None, padding: Tensor | None = None
+    ) -> Tensor:
+        """Return what logits are made of, (B, T, E); arguments as those of `decode`."""
+        return self.decoder.vectors(tokens, memory, cache, padding)
+
+    @property
+    def shares_sources(self) -> bool:
+        """Whether several targets in a row may read one source: a memory of B items, then, serves n B targets."""
+        return self.decoder.shares_sources
 
     def caches(self, kind: Callable[[], Cache] = GrowingCache) -> Caches:
         """Return empty caches for a target, of a kind, two a block: of the target and of the source."""

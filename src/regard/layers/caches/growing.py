@@ -7,6 +7,9 @@ from torch import Tensor
 
 from regard.layers.caches.contract import Kept, check_crop, check_fits
 
+# For how many more positions there is room, and no more, where items have changed places, as beams do at each step.
+SPARE = 8
+
 
 @dataclass(eq=False)
 class _Room:
@@ -21,10 +24,17 @@ class _Room:
         return self.handed is kept and stop <= self.memory.key.shape[2] and writable
 
     def chosen(self, items: Tensor) -> "_Room":
-        """Return some batch items, in this order, in as much memory."""
-        key, value = (t.new_empty((len(items), *t.shape[1:])) for t in (self.memory.key, self.memory.value))
+        """Return some batch items, in this order, with room for a few positions more."""
+        stop = self.handed.key.shape[2]
+        if stop < self.memory.key.shape[2] <= stop + SPARE:  # in one piece it is copied far sooner than in parts
+            memory = self.memory.chosen(items)
+            return _Room(memory, memory.first(stop))
+        key, value = (
+            t.new_empty((len(items), t.shape[1], stop + SPARE, t.shape[3]))
+            for t in (self.memory.key, self.memory.value)
+        )
         memory = Kept(key, value)
-        handed = memory.first(self.handed.key.shape[2])
+        handed = memory.first(stop)
         for new, old in ((handed.key, self.handed.key), (handed.value, self.handed.value)):
             torch.index_select(old, 0, items.to(old.device), out=new)
         return _Room(memory, handed)

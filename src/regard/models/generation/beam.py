@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -62,34 +63,35 @@ class Beam:
         return score / (most if self.length_penalty > 0 else self.divisor(length + 1))
 
 
-def search(reading: Reading, logits: Tensor, beam: Beam, lengths: Tensor, stops: Stops, fill: int) -> Generated:
+def search(reading: Reading, tokens: Tensor, beam: Beam, lengths: Tensor, stops: Stops, fill: int) -> Generated:
     """Return the best text of each item, and all that have ended.
 
     Args:
-        reading: of the prompts.
-        logits: (B, V), of what comes after them.
+        reading: which has not read the prompts yet.
+        tokens: (B, N), the prompts.
         beam: how to search.
         lengths: (B,), how many tokens a text of each item has at most, above 0.
         stops: which texts end earlier.
         fill: the token that stands after a text's end.
     """
-    (items, words), width = logits.shape, beam.width
-    copies = torch.arange(items, device=logits.device).repeat_interleave(width)
-    first = copies.view(items, width)[:, :1] * width  # (B, 1), the place of each item's first beam
-    reading.reorder(copies)
-    logits = logits[copies]
+    items, width = len(tokens), beam.width
+    take = partial(_likeliest, count=width * (1 + max(1, len(stops))))
+    best, word = (each.repeat_interleave(width, 0) for each in reading.after(tokens, take))
+    reading.fan_out(items, width, tokens.device)
+    first = torch.arange(0, items * width, width, device=tokens.device).unsqueeze(
+        1
+    )  # (B, 1), each item's first beam
     written = first.new_empty(items, width, 0)
-    sums = logits.new_full((items, width), -torch.inf)
+    sums = best.new_full((items, width), -torch.inf)
     sums[:, 0] = 0  # all beams are the prompt yet, and only one of them may go on
     ended = Ended.now(written[:, :0], sums[:, :0].bool(), sums[:, :0], sums[:, :0])
     goes_on = torch.ones_like(first, dtype=torch.bool)  # (B, 1), whether more texts may count
-    most = min(width * (1 + max(1, len(stops))), width * words)
+    most = min(take.keywords["count"], width * best.shape[1])
     lengths = lengths.unsqueeze(1)
     divisors = sums.new_tensor([[beam.divisor(each)] for each in lengths.flatten().tolist()])
-    rows, parts = torch.arange(items, device=logits.device), Parts()
+    rows, parts = torch.arange(items, device=tokens.device), Parts()
     for count in range(1, int(lengths.max()) + 1):
         # What is among the best of all is among the best of its own beam, and those few are soon added and sorted.
-        best, word = logits.log_softmax(-1).topk(min(most, words), -1)
         every = (sums.unsqueeze(-1) + best.view(len(sums), width, -1)).flatten(1)
         sums, place = every.topk(most, 1)  # (B, most)
         source, word = place // best.shape[-1], word.view(len(place), -1).gather(1, place)
@@ -121,6 +123,12 @@ def search(reading: Reading, logits: Tensor, beam: Beam, lengths: Tensor, stops:
             first = first[: len(stays)]
         else:
             reading.reorder((first + source).flatten(), alike=True)
-        logits = reading.after(written[..., -1:].flatten(0, 1))
+        best, word = reading.after(written[..., -1:].flatten(0, 1), take)
     parts.add(rows, ended)
     return parts.joined(fill).result(fill)
+
+
+def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities (B, W) of so many likeliest tokens, or all, best first, and the tokens."""
+    best, word = logits.log_softmax(-1).topk(min(count, logits.shape[1]), -1)
+    return best, word

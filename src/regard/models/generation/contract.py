@@ -54,3 +54,18 @@ class Translates(Protocol):
 
     def caches(self) -> Caches:
         """Return empty caches, for a text that will grow and the memory of one source."""
+
+
+class Projects(Translates, Protocol):
+    """A translator that leaves the last product to generation, which makes logits of some items at a time.
+
+    If it has `shares_sources`, and that is true, then a memory of B items, and caches of the source, serve n B
+    texts, of which n in a row read one source.
+    """
+
+    @property
+    def projection(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (V, E) and the bias (V,) that make logits of vectors."""
+
+    def decode_vectors(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
+        """Return what the logits are made of, (B, N, E); arguments as for `decode`."""

@@ -1,6 +1,7 @@
 """`generate` writes texts to their end, `stream` one token after another."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def generate(
     """
     reading, stops, lengths = _prepared(model, tokens, length, stop, padding, memory, cache, chunk, fill)
     if isinstance(sampling, Beam):
-        return search(reading, reading.after(tokens.long()), sampling, lengths, stops, fill)
+        return search(reading, tokens.long(), sampling, lengths, stops, fill)
     steps = list(
         _steps(reading, tokens.long(), lengths, sampling.settled(), stops, fill, drops=_drops(sampling, cache))
     )
@@ -110,9 +111,9 @@ def _steps(
     stopped = ended = torch.zeros_like(tokens[:, 0], dtype=torch.bool)
     rows = torch.arange(len(tokens), device=tokens.device)  # the items that are read on
     for step in range(int(lengths.max())):
-        logits = reading.after(tokens[rows])
-        some = sampling.take(logits, step)
-        chances = logits.gather(1, some.unsqueeze(1)).squeeze(1) - logits.logsumexp(-1)
+        some, chances = reading.after(
+            tokens[rows], partial(_taken, sampling, step), each=isinstance(sampling, Greedy)
+        )
         taken = torch.full_like(tokens[:, 0], fill).index_copy_(0, rows, some).masked_fill(ended, fill)
         log_probability = chances.new_zeros(len(tokens)).index_copy_(0, rows, chances).masked_fill(ended, 0)
         tokens = taken.unsqueeze(1)
@@ -126,6 +127,12 @@ def _steps(
             kept = stays.nonzero().flatten()
             reading.reorder(kept)
             rows = rows[kept]
+
+
+def _taken(sampling: Takes, step: int, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a token (B,) of each item's logits (B, V), and its log-probability."""
+    some = sampling.take(logits, step)
+    return some, logits.log_softmax(-1).gather(1, some.unsqueeze(1)).squeeze(1)
 
 
 def _prepared(
