@@ -53,6 +53,7 @@ HEAVY = (
     "sacrebleu",
     "babel",
     "yaml",
+    "torch._dynamo",
 )
 
 

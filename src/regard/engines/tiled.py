@@ -28,12 +28,20 @@ class Tiled:
         """Return room for a strip, or for a block's output and mask."""
         return strips.memory(problem)
 
-    @torch.compiler.disable(reason="what a mask leaves of tiles decides what runs")  # type: ignore[untyped-decorator]
     def run(self, problem: Problem) -> Computed:
         """Compute by the kernel where it can, else by strips."""
-        cleaned = clean(problem)
-        way = kernel_tiles.run if _suits_kernel(problem) else strips.run
-        return cleaned.restore(way(cleaned.problem))
+        if torch.compiler.is_compiling():
+            from regard.engines.uncompiled import run_uncompiled
+
+            computed: Computed = run_uncompiled(_run, problem)
+            return computed
+        return _run(problem)
+
+
+def _run(problem: Problem) -> Computed:
+    cleaned = clean(problem)
+    way = kernel_tiles.run if _suits_kernel(problem) else strips.run
+    return cleaned.restore(way(cleaned.problem))
 
 
 def _suits_kernel(problem: Problem) -> bool:
