@@ -26,14 +26,14 @@ import torch
 from rich.console import Console
 from sacrebleu.metrics.bleu import BLEU
 
-from benchmarks.measure import machine, own_peak_megabytes, peak_megabytes, turns
+from benchmarks.measure import machine, peak_megabytes, turns
 from benchmarks.translators.contract import AbsentError, Learns, Texts, Translates
 from benchmarks.translators.corpus import Corpus, corpus, settings_in, trained
 from benchmarks.translators.exported import Exported
 from benchmarks.translators.joey import Joey
 from benchmarks.translators.marian import Marian
 from benchmarks.translators.own import Own
-from benchmarks.translators.updates import count_of, fresh, updating
+from benchmarks.translators.updates import count_of, fresh, risen, updating
 from regard.tasks import Batch, Run, RunFolder, find_task, fit, load_run
 from regard.tasks.data.batches import TokenBatches, ordered
 from regard.tasks.translation.batches import SOURCE
@@ -166,12 +166,7 @@ def print_memory(data: Path, console: Console) -> None:
 def own_memory(name: str, rows: Corpus) -> None:
     """Print by how much the peak of this process rises in updates."""
     run, batches = fresh(rows, settings_in(EXAMPLE))
-    training = run.settings.training
-    learner = LEARN[name](run)
-    updating(learner, [{side: tokens[:2, :4] for side, tokens in batches[0].items()}], training)()
-    before = own_peak_megabytes()
-    updating(learner, batches, training)()
-    print(own_peak_megabytes() - before)
+    print(risen(LEARN[name](run), batches, run.settings.training))
 
 
 def options() -> argparse.Namespace:

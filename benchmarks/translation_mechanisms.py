@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.measure import machine, own_peak_megabytes, turns
+from benchmarks.measure import machine, peak_megabytes, turns
 from benchmarks.translators.corpus import TEST, corpus, files, settings_in, trained
 from benchmarks.translators.own import Own
-from benchmarks.translators.updates import BATCHES, fresh, updating
+from benchmarks.translators.updates import BATCHES, fresh, risen, updating
 from regard.tasks import Settings
 
 TRANSFORMER, RECURRENT = "multi30k-tiny.yaml", "recurrent.yaml"
@@ -76,14 +76,12 @@ def train_one(name: str, given: argparse.Namespace) -> None:
     """Train a kind, or go on with it, and write what was measured."""
     place = place_of(given.out, name)
     run = trained(settings_of(name, given), corpus(given.data), place, resume=place.exists())
-    peak = own_peak_megabytes()
     scores = run.evaluate(files(given.data, TEST))
     measured = {
         "BLEU": scores.values["BLEU"],
         "said": scores.signatures["BLEU"],
         "weights": sum(each.numel() for each in run.model.parameters()),
         "updates": run.folder.facts["finished"]["update"],
-        "peak": peak,
     }
     measured_in(given.out, name).write_text(json.dumps(measured), encoding="utf-8")
 
@@ -104,10 +102,21 @@ def seconds_an_update(names: Sequence[str], given: argparse.Namespace) -> dict[s
     return {name: median(each[name] for each in rounds) / BATCHES for name in names}
 
 
+def memory_of(name: str, given: argparse.Namespace) -> float:
+    """Return by how many megabytes the peak of this process rises in updates of a kind."""
+    run, batches = fresh(corpus(given.data), settings_of(name, given))
+    return risen(Own(run), batches, run.settings.training)
+
+
+def again(flag: str, name: str) -> list[str]:
+    """Return the arguments with which this module does its work for one kind, in a process of its own."""
+    return ["benchmarks.translation_mechanisms", *sys.argv[1:], flag, name]
+
+
 def print_table(names: Sequence[str], given: argparse.Namespace, console: Console) -> None:
     """Print what was measured so far."""
     console.print(machine())
-    console.print("\n| attention | weights | BLEU | updates | ms an update | peak MB |")
+    console.print("\n| attention | weights | BLEU | updates | ms an update | + MB in an update |")
     console.print("|---|---:|---:|---:|---:|---:|")
     said, seconds = set(), seconds_an_update(names, given)
     for name in names:
@@ -119,7 +128,7 @@ def print_table(names: Sequence[str], given: argparse.Namespace, console: Consol
         said.add(found["said"])
         console.print(
             f"| {name} | {found['weights']:,} | {found['BLEU']:.2f} | {found['updates']:,} |"
-            f" {seconds[name] * 1e3:,.0f} | {found['peak']:,.0f} |"
+            f" {seconds[name] * 1e3:,.0f} | {peak_megabytes(*again('--memory', name)):,.0f} |"
         )
     console.print(f"\nBLEU on test 2016, {', '.join(sorted(said))}")
 
@@ -134,18 +143,21 @@ def main() -> None:
     parser.add_argument("--only", default="", help="the kinds whose names begin so")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.one:
         train_one(given.one, given)
+        return
+    if given.memory:
+        print(memory_of(given.memory, given))
         return
     files(given.data, TEST)
     names = [name for name in KINDS if name.startswith(given.only)]
     for name in names:
         if not measured_in(given.out, name).exists():
             print(name, file=sys.stderr)
-            again = [sys.executable, "-m", "benchmarks.translation_mechanisms", *sys.argv[1:], "--one", name]
-            subprocess.run(again, check=False)
+            subprocess.run([sys.executable, "-m", *again("--one", name)], check=False)
     print_table(names, given, Console(width=200, highlight=False, markup=False))
 
 

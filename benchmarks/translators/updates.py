@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from benchmarks.measure import own_peak_megabytes
 from benchmarks.translators.contract import Learns
 from benchmarks.translators.corpus import Corpus
 from regard.tasks import Batch, Run, RunFolder, Settings, find_task
@@ -50,6 +51,14 @@ def update(learner: Learns, optimizer: Optimizer, batch: object, count: int, smo
     optimizer.zero_grad(set_to_none=True)
     (learner.loss(batch, smoothing) / count).backward()
     optimizer.step()
+
+
+def risen(learner: Learns, batches: Sequence[Batch], training: TrainingSettings) -> float:
+    """Return by how many megabytes the peak of this process rises in updates with batches, after a tiny one."""
+    updating(learner, [{side: tokens[:2, :4] for side, tokens in batches[0].items()}], training)()
+    before = own_peak_megabytes()
+    updating(learner, batches, training)()
+    return own_peak_megabytes() - before
 
 
 def count_of(batch: Batch) -> int:
