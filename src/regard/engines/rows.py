@@ -19,6 +19,7 @@ from regard.engines.nonfinite import clean
 from regard.engines.pairs import chunks, of_pairs, pair_chunks
 from regard.engines.parameters import Remembered
 from regard.mechanisms.masks.rule import Full
+from regard.mechanisms.scores import Dot
 from regard.shapes import Sizes
 
 # How many scores are held at a time: what the cache takes. A call that has no more keeps weights for the gradient.
@@ -35,12 +36,12 @@ class Rows:
     name = "rows"
 
     def against(self, problem: Problem) -> list[str]:
-        """Refuse all but softmax over dot products, with a mask and a bias that learn nothing."""
+        """Refuse all but softmax over dot products, of which a mask may forbid some."""
         reasons = []
-        if not problem.sums_to_one or not problem.is_dot_and_bias or problem.mechanism.dropout:
-            reasons.append("it computes softmax over dot products and a bias, without sink and dropout, only")
-        if problem.parameters:
-            reasons.append("the mask or bias asks for a gradient, which it does not compute")
+        if not problem.sums_to_one or not isinstance(problem.score, Dot) or problem.mechanism.dropout:
+            reasons.append("it computes softmax over dot products, without sink and dropout, only")
+        if problem.adds:
+            reasons.append("what a mask or modifier adds would be rounded to bfloat16")
         if problem.query.dtype != torch.bfloat16:
             reasons.append("it is for bfloat16")
         if torch.compiler.is_compiling():
@@ -53,13 +54,13 @@ class Rows:
             return ["it is faster than the fused kernel on the CPU only"]
         if problem.sizes.keys > LONGEST:
             return [f"beyond {LONGEST} keys the fused kernel is faster"]
-        if not _sees_all(problem) and problem.sizes.queries * problem.sizes.keys > MASKED:
+        if not isinstance(problem.mask, Full) and problem.sizes.queries * problem.sizes.keys > MASKED:
             return [f"beyond {MASKED} pairs of positions it is faster to skip what a mask forbids"]
         return []
 
     def memory(self, problem: Problem) -> int:
         """Return room for scores and weights of a block of rows, and for a mask."""
-        mask = 0 if _sees_all(problem) else problem.sizes.pairs
+        mask = 0 if isinstance(problem.mask, Full) else problem.sizes.pairs
         return 4 * min(problem.sizes.pairs, max(ELEMENTS, problem.sizes.keys)) + 2 * mask
 
     def run(self, problem: Problem) -> Computed:
@@ -68,16 +69,12 @@ class Rows:
             return problem.nothing()
         cleaned = clean(problem)
         given = cleaned.problem
-        if _sees_all(given):
+        if isinstance(given.mask, Full):
             return cleaned.restore(Computed(_rows(given, None)))
         added, unseen = added_and_unseen(given, given.query.dtype)
         # A softmax over -inf alone would be NaN, and so would be its gradient, even where the output is replaced.
         added = added.masked_fill(added.amax(-1, keepdim=True) == -torch.inf, 0.0)
         return cleaned.restore(Computed(_rows(given, added).masked_fill(unseen.unsqueeze(-1), 0.0)))
-
-
-def _sees_all(problem: Problem) -> bool:
-    return isinstance(problem.mask, Full) and not problem.mechanism.modifiers
 
 
 def _rows(problem: Problem, added: Tensor | None) -> Tensor:
