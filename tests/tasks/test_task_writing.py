@@ -1,15 +1,19 @@
 """Files of a run are written whole or not at all, and what is wrong with the disk is said."""
 
+import os
 import re
 import resource
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
-from regard.errors import TaskError
+from regard.errors import ReportError, TaskError
+from regard.reports.writing import check_writable
 from regard.tasks.training.state import State, read_state, write_state
 from regard.tasks.training.weights import read_weights, write_weights
-from regard.writing import written_whole
+from regard.writing import write_whole, written_whole
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2])}
 
@@ -75,3 +79,37 @@ def test_what_was_written_is_read(tmp_path):
     for found in (weights, read_weights(tmp_path / "weights")):
         assert found.keys() == WEIGHTS.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in WEIGHTS.items())
+
+
+def test_threads_that_write_one_file_do_not_meet(tmp_path):
+    contents = [letter * 100_000 for letter in (b"a", b"b", b"c")]
+    with ThreadPoolExecutor(3) as several:
+        list(several.map(lambda content: write_whole(tmp_path / "file", content, TaskError), contents * 20))
+    assert (tmp_path / "file").read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_file_keeps_its_permissions_and_links_stay_links(tmp_path):
+    (tmp_path / "file").touch(mode=0o600)
+    (tmp_path / "link").symlink_to("file")
+    write_whole(tmp_path / "link", b"new", TaskError)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((tmp_path / "pipe").read_bytes)
+        write_whole(tmp_path / "pipe", b"through", TaskError)
+        assert read.result() == b"through"
+
+
+def test_places_that_cannot_be_are_said(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / "loop", tmp_path, Path("/"), Path("a\0b")):
+        with pytest.raises(TaskError, match="cannot write"):
+            write_whole(path, b"", TaskError)
+        with pytest.raises(ReportError):
+            check_writable(path)

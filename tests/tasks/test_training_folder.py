@@ -60,6 +60,12 @@ class TestTaking:
         RunFolder.take(tmp_path).close()
         assert not (tmp_path / name).exists()
 
+    def test_half_a_checkpoint_is_deleted_when_training_goes_on(self, run):
+        half = run / "checkpoints" / ".last.pt.0123abcd.part"
+        half.write_text("half")
+        RunFolder.take(run, resume=True).close()
+        assert not half.exists()
+
     def test_force_refuses_a_run_beside_other_things(self, run):
         (run / "notes.txt").write_text("mine")
         before = content(run)

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 from regard.errors import ReportError
-from regard.writing import passing_name, write_whole
+from regard.writing import passing_name, resolved, write_whole
 
 
 def check_writable(path: Path) -> None:
     """Raise ReportError where a file cannot be written, before the work that would fill it."""
-    folder = path.resolve().parent
+    aim = resolved(path, ReportError)
+    folder = aim.parent
     if path.is_dir():
         raise ReportError(f"expected a file to write to; {path} is a folder")
     if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
@@ -18,7 +19,9 @@ def check_writable(path: Path) -> None:
         raise ReportError(f"cannot write {path}: the folder {folder} does not exist")
     if path.exists() and not os.access(path, os.W_OK):
         raise ReportError(f"cannot write {path}: no permission")
-    part = passing_name(path)
+    if path.exists() and not path.is_file():
+        return
+    part = passing_name(aim)
     try:
         # What a system answers about permission is not always what it does.
         part.touch()

@@ -172,17 +172,17 @@ class RunFolder:
             _delete(self.path / name)
 
     def _begin(self) -> None:
-        for part in self.path.glob(".*.part"):
-            if _is_part(part.name):
-                _delete(part)
+        unfinished = [part for part in self.path.glob(".*.part") if _is_part(part.name)]
+        for part in (*unfinished, *self.checkpoints.glob(".*.part")):
+            _delete(part)
         if not (self.path / _MARK).exists():
             write_whole(self.path / _MARK, b"{}\n", TaskError)
         self.checkpoints.mkdir(exist_ok=True)
 
 
 def _is_part(name: str) -> bool:
-    """Whether a name is that of a file of a run that was not written to its end: .run.json.1234.part."""
-    return any(re.fullmatch(rf"\.{re.escape(own)}(\.\d+)?\.part", name) for own in (_MARK, *_CONTENT))
+    """Whether a name is that of a file of a run that was not written to its end: .run.json.0123abcd.part."""
+    return any(re.fullmatch(rf"\.{re.escape(own)}(\.[0-9a-f]+)?\.part", name) for own in (_MARK, *_CONTENT))
 
 
 def _delete(path: Path) -> None:
