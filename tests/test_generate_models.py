@@ -10,7 +10,7 @@ from regard.models.decoder import gpt2, llama
 from regard.models.generation import Beam, Greedy, Sample, generate, left_padded, reading
 from regard.models.recurrent.model import input_feeding, searching
 from regard.models.t5 import t5
-from regard.models.transformer import transformer
+from regard.models.transformer import Transformer, transformer
 from tests import dense
 
 WORDS, LENGTH, STOP = 23, 11, 7
@@ -233,6 +233,18 @@ def test_watched_beams_each_read_a_source_and_write_the_same():
     reads = [site for site in seen if site.path == "decoder.blocks.1.source_attention"]
     assert {site.sizes.queries for site in reads} == {1}
     assert 9 in {site.sizes.batch for site in reads}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_decodes_in_its_own_way_is_asked_for_its_own_logits(way):
+    class Insisting(Transformer):
+        def decode(self, tokens, memory, **options):
+            assert len(memory.vectors) == len(tokens)
+            return super().decode(tokens, memory, **options).index_fill(-1, torch.tensor(3), 1e9)
+
+    plain = build("transformer")
+    written = translated(Insisting(plain.encoder, plain.decoder).eval(), sampling=WAYS[way])
+    assert {token for text in written.lists() for token in text} == {3}
 
 
 @pytest.mark.parametrize("way", WAYS)

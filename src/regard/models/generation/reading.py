@@ -46,8 +46,8 @@ class Reading:
         self._cache = (model.caches() if cache else None) if isinstance(cache, bool) else cache
         self._chunk = chunk
         self._enough = {"last": True} if memory is None and _gives_last(model) else {}
-        projects = memory is not None and hasattr(model, "decode_vectors")
-        self._projection = cast(Projects, model).projection if projects else None
+        self._projects = memory is not None and _projects(model)
+        self._projection = cast(Projects, model).projection if self._projects else None
         self._beams = 1  # how many texts in a row read one source
         self._read: Tensor | None = None
 
@@ -81,7 +81,7 @@ class Reading:
         Whoever follows calls sees each beam read its source by itself.
         """
         copies = torch.arange(items, device=device).repeat_interleave(beams)
-        if self._memory is not None and getattr(self._model, "shares_sources", False) and not is_led():
+        if self._projects and getattr(self._model, "shares_sources", False) and not is_led():
             self.reorder(copies, alike=True)
             self._padding = _chosen(self._padding, copies)
             self._beams = beams
@@ -146,6 +146,15 @@ def _gives_last(model: object) -> bool:
         return "last" in signature(getattr(model, "forward", model)).parameters  # type: ignore[arg-type]
     except (TypeError, ValueError):  # some callables have no signature
         return False
+
+
+def _projects(model: object) -> bool:
+    """Whether a model's `decode` projects what its `decode_vectors` gives: one that overrides either may not."""
+    kinds = [
+        next((kind for kind in type(model).__mro__ if name in vars(kind)), None)
+        for name in ("decode", "decode_vectors")
+    ]
+    return kinds[1] is not None and kinds[0] is kinds[1]
 
 
 def _chosen(value: T, items: Tensor) -> T:
