@@ -279,6 +279,11 @@ def put_pairs(folder, *names):
         (("t.de.txt", "t.en.gz"), ("v.de", "v.en")),
         (("news-src.de", "news-ref.en"), ("other-src.de", "other-ref.en")),
         (("b.txt", "a.txt"), ("deep.b", "deep.a")),
+        (("t.en.v1", "t.de.v2"), ("v.en.v3", "v.de.v3")),
+        (("t.en.v1", "t.de.v2"), ("v.en.txt", "v.de.v2")),
+        (("t.en.tok", "t.de"), ("v.en", "v.de")),
+        (("t.en.tok", "t.de"), ("v.en.tok", "v.de.tok")),
+        (("one.en", "two.de"), ("one.v.en", "one.v.de")),
     ],
 )
 def test_files_whose_names_say_as_before_are_taken_as_before_in_any_order(learned, others, tmp_path, opened):
@@ -309,6 +314,28 @@ def test_names_that_say_nothing_leave_files_in_their_order(tmp_path, opened):
     assert opened("one/t", "two/t", columns=columns).named == {}
     # A column's own name comes before what another's file was called.
     assert pairs(opened("t.en", "t.de", named={"de": "en", "en": "de"})) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("learned", "others"),
+    [
+        (("t.en", "t.de"), ("newstest-en.de.src", "ref.txt")),
+        (("t.en", "t.de"), ("newstest.en.de", "ref.txt")),
+        (("t.en", "t.de"), ("ref.txt", "newstest.en.de")),
+        (("t.en", "t.de.tok"), ("v.en.tok", "v.de")),
+        (("t.en.v1", "t.de.v2"), ("v.en.v2", "v.de.v1")),
+        (("a.txt", "b.txt"), ("b.txt", "c.txt")),
+        (("2015.txt", "2016.txt"), ("2016.txt", "2017.txt")),
+    ],
+)
+def test_names_that_do_not_all_say_the_same_as_before_overrule_no_order(learned, others, tmp_path, opened):
+    columns = "source", "target"
+    put_pairs(tmp_path, *learned)
+    named = opened(*learned, columns=columns).named
+    put_pairs(tmp_path, *others)
+    table = opened(*others, columns=columns, named=named)
+    assert pairs(table, columns) == ROWS
+    assert table.said == f"{others[0]} is source, {others[1]} is target"
 
 
 def test_files_in_no_order_but_that_of_their_names_are_told_to_be_so(tmp_path, opened):

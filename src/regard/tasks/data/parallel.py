@@ -1,5 +1,6 @@
 """Files of text side by side: line n of each belongs to row n."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -11,7 +12,7 @@ from regard.tasks.data.lines import raw_lines
 from regard.tasks.data.source import Found, Source
 
 # Ends of names that tell how a file is written, and nothing of what it holds.
-_FORMATS = (".txt", ".gz")
+_FORMATS = ("txt", "gz")
 
 
 def parallel(
@@ -20,8 +21,8 @@ def parallel(
     """Return files of text as one table, a file for each column.
 
     A column goes to the file that has the column's name between the dots of its own ("de" to train.de, "source" to
-    source.txt), where just one has; else to the one that is named as the column's file was before; columns without
-    such a file take those that are left, in order, where there are as many.
+    source.txt), where just one has. Other columns go to files named as theirs were before, where each finds just
+    one and no two the same; else they take the files that are left, in order, where there are as many.
 
     Args:
         files: the files.
@@ -32,9 +33,12 @@ def parallel(
     Raises:
         TaskError: there are not as many files as columns.
     """
-    own = [_named(column, files) for column in columns]
-    before = [_named((named or {}).get(column, ""), files) for column in columns]
-    places = [there if place is None else place for place, there in zip(own, before, strict=True)]
+    every, telling = [_parts(file) for file in files], _telling(files)
+    own = [_named([column], every) for column in columns]
+    before = [_named((named or {}).get(column, "").split("."), telling) for column in columns]
+    both = [there if place is None else place for place, there in zip(own, before, strict=True)]
+    # A word that another name has by chance, or a name that has words of two columns, overrules no order.
+    places = own if None in both or len(set(both)) < len(both) else both
     left = [place for place in range(len(files)) if place not in places]
     several = len(set(places) - {None}) + places.count(None) < len(places)
     if several or (None in places and len(left) != places.count(None)):
@@ -51,27 +55,26 @@ def parallel(
         said += ", in the order of the names; for another, give the files themselves one after the other"
     elif own != places and order != sorted(order):
         said += ", by their names, as in training"
-    words = dict(zip(columns, _words(chosen), strict=True))
+    words = dict(zip(columns, map(".".join, _telling(chosen)), strict=True))
     name = " and ".join(file.name for file in chosen)
     return Source(name, chosen, said, partial(_rows, chosen), named=words if all(words.values()) else {})
 
 
-def _named(name: str, files: Sequence[Path]) -> int | None:
-    """Return which file alone has a name between the dots of its own."""
-    found = [place for place, file in enumerate(files) if name and name.casefold() in _parts(file)]
+def _named(words: Sequence[str], parts: Sequence[Sequence[str]]) -> int | None:
+    """Return which name alone has some of the words among its parts."""
+    folded = {word.casefold() for word in words}
+    found = [place for place, each in enumerate(parts) if not folded.isdisjoint(each)]
     return found[0] if len(found) == 1 else None
 
 
-def _words(files: Sequence[Path]) -> Iterator[str]:
-    """Yield what tells each file's name from the others: the last part that they lack, its language for example."""
-    for file in files:
-        others = {part for other in files if other != file for part in _parts(other)}
-        own = [part for part in _parts(file) if part not in others and f".{part}" not in _FORMATS]
-        yield own[-1] if own else ""
+def _telling(files: Sequence[Path]) -> list[list[str]]:
+    """Return what tells each file's name from the others: the parts that they lack, its language for example."""
+    counts = Counter(part for file in files for part in set(_parts(file)))
+    return [[part for part in _parts(file) if counts[part] == 1 and part not in _FORMATS] for file in files]
 
 
 def _parts(file: Path) -> list[str]:
-    return file.name.casefold().split(".")
+    return [part for part in file.name.casefold().split(".") if part]
 
 
 def _rows(files: Sequence[Path]) -> Iterator[Found]:

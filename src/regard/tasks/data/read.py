@@ -23,7 +23,8 @@ class Table:
         faults: what was left out.
         said: how columns were found, for people.
         digest: the same for the same rows, whatever files they came from; "" for rows in memory.
-        named: of files of text side by side, by column, what tells its file's name from the others: its language.
+        named: of files of text side by side, by column, what tells its file's name from the others: its language;
+            several words have dots between them.
     """
 
     rows: Sequence[Row]
@@ -54,8 +55,8 @@ def read(
 
     Any other files are text side by side, a file for each column: given themselves (train.de train.en), as the
     folder that holds them, or as what their names begin with (`data/train` for data/train.de and data/train.en). A
-    column goes to the file that has the column's name between the dots of its own, else to one that is named as the
-    column's file was before (`named`), else to what is left, in order.
+    column goes to the file that has the column's name between the dots of its own; others go to files named as
+    theirs were before (`named`), where all names agree on that, else to what is left, in order. `Table.said` tells.
 
     Texts are in UTF-8; only a line feed ends a line; white space around a text is taken off, and blank lines
     of tables are passed over. Rows are written to a cache once for each content of the files: in HF_DATASETS_CACHE.
@@ -65,7 +66,7 @@ def read(
         columns: names of the columns, all different.
         strict: whether the first bad row is an error rather than left out.
         max_length: of a column, in characters; a row with a longer one is bad.
-        named: what `Table.named` is of other files of the same columns, so that no order can swap these.
+        named: what `Table.named` is of other files of the same columns, so that these may be in any order.
         cache: another folder for the cache.
 
     Raises:

@@ -18,7 +18,8 @@ class Source:
         said: how its columns were found, where people may want to know.
         read: goes through its rows, from the start each time.
         unit: what a row is called: "line" or "row".
-        named: of files side by side, what the name of each column's file has between dots and no other: "en".
+        named: of files side by side, what the name of each column's file has between dots and no other: "en", or
+            "en.tok".
     """
 
     name: str
