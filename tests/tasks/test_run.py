@@ -86,6 +86,15 @@ def test_a_line_longer_than_any_of_the_training_is_cut_and_told(run):
         assert run.look(lines[3], "9" * 3000) == run.look(lines[1], "9" * most)
 
 
+def test_white_space_around_a_line_counts_no_more_than_in_rows_of_the_training(run):
+    wide = " " * run.settings.data.max_length
+    told = []
+    texts = [answer.text for answer in run.predict([f"{wide}12{wide}", wide], told=told.append)]
+    assert texts == [by_one(run, "12").text, ""]
+    assert run.look(f"{wide}12", f"{wide}34", told=told.append) == run.look("12", "34")
+    assert told == []
+
+
 @pytest.mark.parametrize(("beam", "batches"), [(1, 1), (8192, 50)])
 def test_answers_come_in_batches_larger_than_those_of_training(run, monkeypatch, beam, batches):
     calls, answer = [], run.task.answer

@@ -85,7 +85,9 @@ class Run:
                 yield next(answers) if line.strip() else Answer("")
 
     def evaluate(self, paths: Sequence[Path | str]) -> Scores:
-        """Return the scores on files.
+        """Return the scores on files; those side by side are taken as in training where their names agree.
+
+        Which was taken for which side is not told here, but by `said` of what `read` returns, given `named`.
 
         Raises:
             TaskError: they cannot be read, or hold no rows that can be used.
@@ -148,7 +150,8 @@ class Run:
         return [found[place] for place in back]
 
     def _cut(self, text: str, told: Callable[[str], None]) -> str:
-        """Return a text, cut to as many letters as a row of the training may have."""
+        """Return a text as rows of the training are: without white space around it, cut to as many letters."""
+        text = text.strip()
         most = self.settings.data.max_length
         if len(text) > most:
             told(
