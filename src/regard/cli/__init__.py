@@ -15,16 +15,20 @@ from regard.cli.predict import predict
 from regard.cli.survey import survey
 from regard.cli.tasks import tasks
 from regard.cli.train import train
-from regard.cli.usage import Misused, misuse
+from regard.cli.usage import Misused, misuse, of_command
 from regard.errors import RegardError, WatchError
 
 
 class _Commands(TyperGroup):
-    """The commands; each may be interrupted anywhere."""
+    """The commands; each may be interrupted anywhere, and is named where its options are wrong."""
 
     def invoke(self, ctx: Any) -> Any:
         with interruptible():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except Misused as error:
+                of_command(error, ctx)
+                raise
 
 
 app = typer.Typer(

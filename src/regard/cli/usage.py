@@ -8,6 +8,19 @@ import typer
 Misused: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+def of_command(error: Any, context: Any) -> None:
+    """Note whose options are wrong, where typer does not.
+
+    Args:
+        error: a `Misused`.
+        context: of the group, which knows the command that runs.
+    """
+    name = context.invoked_subcommand
+    if error.ctx is None and name is not None:
+        command = context.command.get_command(context, name)
+        error.ctx = typer.Context(command, info_name=name, parent=context)
+
+
 def misuse(error: Any) -> str:
     """Return what was expected, what came, and what to do.
 
@@ -15,7 +28,9 @@ def misuse(error: Any) -> str:
         error: a `Misused`.
     """
     command = "regard" if error.ctx is None else error.ctx.command_path
-    if type(error).__name__ != "NoSuchOption":
+    if error.message.endswith("requires an argument."):
+        return f"expected a value after {error.option_name}; got none. See: {command} --help"
+    if type(error).__name__ != "NoSuchOption" or error.ctx is None:
         return f"{error.format_message().rstrip('.')}. See: {command} --help"
     near = f". Did you mean {' or '.join(error.possibilities)}?" if error.possibilities else "."
     takes_text = any(each.name == "text" for each in error.ctx.command.params)
