@@ -90,6 +90,12 @@ def test_of_a_line_without_end_the_first_signs_are_kept_whole(monkeypatch, sign)
         assert len(f"{first}{sign}".encode()) > 30
 
 
+def test_a_line_without_end_that_begins_no_sign_is_no_text(monkeypatch):
+    monkeypatch.setattr("regard.cli.lines._KEPT", 8)
+    with pytest.raises(InputError, match="line 1 of it has other bytes at position 0"):
+        flat(arrived(Pieces(b"\x80" * 20), "it", 9))
+
+
 def test_a_stream_that_breaks_is_told_after_what_came():
     class Broken(Pieces):
         def read(self, size):

@@ -80,9 +80,9 @@ def arrived(stream: Any, name: str, most: int) -> Iterator[list[str]]:
 
 
 def _kept(line: bytes) -> bytes:
-    """Return a line without what is too much of it, cut where a sign begins."""
+    """Return a line without what is too much of it, cut where a sign begins, which may have four bytes."""
     end = _KEPT
-    while len(line) > end and line[end] & 0xC0 == 0x80:
+    while len(line) > end > _KEPT - 3 and line[end] & 0xC0 == 0x80:
         end -= 1
     return line[:end]
 
