@@ -121,7 +121,7 @@ class Settings(Generic[S]):
         """Write these settings to a file, whole or not at all.
 
         Raises:
-            ReportError: the path cannot be written.
+            TaskError: the path cannot be written.
         """
         write_whole(path, self.text().encode(), TaskError)
 
