@@ -10,6 +10,7 @@ process, and ratios are medians of those of single rounds. What is not installed
 """
 
 import argparse
+import copy
 import subprocess
 import sys
 import tempfile
@@ -76,12 +77,20 @@ def print_training(rows: Corpus, seconds: float, console: Console) -> None:
     several = learners(run, console)
     run.model.eval()
     check_losses(several, batches[0])
+    several[f"{OURS}, bfloat16"] = Own(in_bfloat16(run))
     training = run.settings.training
     rounds = turns({name: updating(each, batches, training) for name, each in several.items()}, seconds)
     console.print("\ntraining\n| | target tokens a second | regard / it |\n|---|---:|---:|")
     tokens = sum(map(count_of, batches))
     for name in several:
         print_speed(name, tokens, rounds, console)
+
+
+def in_bfloat16(run: Run) -> Run:
+    """Return a run with a copy of the model, which learns in bfloat16."""
+    training = replace(run.settings.training, precision="bfloat16")
+    settings = replace(run.settings, training=training)
+    return Run(run.task, settings, run.parts, copy.deepcopy(run.model), run.folder)
 
 
 def print_speed(name: str, amount: int, rounds: Sequence[Mapping[str, float]], console: Console) -> None:
