@@ -153,7 +153,7 @@ def test_long_texts_say_how_many_tokens_and_offer_the_beginning(run):
         (["look", "a", "--html", "no/folder/a.html"], "does not exist"),
         (["look", "a", "--html", "latin.txt/a.html"], "latin.txt is a file, not a folder"),
         (["look", "a", "--html", "latin.txt/b/a.html"], "latin.txt is a file, not a folder"),
-        (["look", "a", "--html", f"{'a' * 250}.html"], "cannot write"),
+        (["look", "a", "--html", f"{'a' * 251}.html"], "cannot write"),
         (["look", "a", "--html", "a.png"], "--html: expected"),
         (["look", "a", "--png", "a.jpg"], "--png: expected"),
         (["look", "a", "--json", "."], "--json: expected"),

@@ -51,9 +51,11 @@ def _replaced(aim: Path) -> Iterator[BinaryIO]:
 def resolved(path: Path, fault: type[RegardError]) -> Path:
     """Return the place that links lead to; arguments as for `written_whole`."""
     try:
-        return path.resolve()
+        aim = path.resolve()
+        aim.exists()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no file can have
-        raise fault(f"cannot write {path}: {error}") from error
+        raise fault(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    return aim
 
 
 def write_whole(path: Path, content: bytes, fault: type[RegardError]) -> None:
@@ -64,4 +66,4 @@ def write_whole(path: Path, content: bytes, fault: type[RegardError]) -> None:
 
 def passing_name(path: Path) -> Path:
     """Return a name beside its place under which a file is written, which no other thread or process has."""
-    return path.with_name(f".{path.name[-200:]}.{token_hex(4)}.part")
+    return path.with_name(f".{path.name[-60:]}.{token_hex(4)}.part")  # 60 letters are 240 bytes at most, of 255

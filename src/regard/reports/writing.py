@@ -11,7 +11,7 @@ def check_writable(path: Path) -> None:
     """Raise ReportError where a file cannot be written, before the work that would fill it."""
     aim = resolved(path, ReportError)
     folder = aim.parent
-    if path.is_dir():
+    if aim.is_dir():
         raise ReportError(f"expected a file to write to; {path} is a folder")
     if file := next((each for each in (folder, *folder.parents) if each.is_file()), None):
         raise ReportError(f"cannot write {path}: {file} is a file, not a folder")
