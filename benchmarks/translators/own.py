@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from benchmarks.translators.contract import Texts
 from regard.tasks import Batch, Run
 from regard.tasks.training.optimizer import make_optimizer
+from regard.tasks.training.precision import precision
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.translation.batches import SOURCE
 from regard.tasks.translation.settings import TranslationSettings
@@ -29,8 +30,7 @@ class Own:
 
     def loss(self, prepared: object, smoothing: float) -> Tensor:
         """Return the task's loss."""
-        half = self._run.settings.training.precision == "bfloat16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with precision(self._run.settings.training, torch.device("cpu")):
             loss: Tensor = self._run.task.loss(self.model, cast(Batch, prepared), smoothing).sum
         return loss
 

@@ -78,9 +78,7 @@ def search(reading: Reading, tokens: Tensor, beam: Beam, lengths: Tensor, stops:
     take = partial(_likeliest, count=width * (1 + max(1, len(stops))))
     best, word = (each.repeat_interleave(width, 0) for each in reading.after(tokens, take))
     reading.fan_out(items, width, tokens.device)
-    first = torch.arange(0, items * width, width, device=tokens.device).unsqueeze(
-        1
-    )  # (B, 1), each item's first beam
+    first = torch.arange(0, items * width, width, device=tokens.device)[:, None]  # (B, 1), each item's first beam
     written = first.new_empty(items, width, 0)
     sums = best.new_full((items, width), -torch.inf)
     sums[:, 0] = 0  # all beams are the prompt yet, and only one of them may go on
