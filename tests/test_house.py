@@ -115,6 +115,23 @@ def test_the_core_starts_without_extras():
     assert done.stdout.strip() == "attend", done.stderr
 
 
+ATTENDS_AND_LOOKS = """
+import sys, torch, regard
+q, k, v = torch.randn(3, 1, 2, 5, 4)
+with regard.watch() as seen:
+    torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    regard.attend(q, k, v)
+assert len(list(seen)) == 2
+print(sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
+"""
+
+
+def test_attending_and_looking_leave_torch_s_compiler_alone():
+    command = [sys.executable, "-W", "error", "-c", ATTENDS_AND_LOOKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_typing_is_shipped():
     assert (SOURCE / "py.typed").is_file()
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,12 +130,26 @@ def four_axes(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor
     most = max(t.ndim for t in given)
     three = [t.unsqueeze(0) if t.ndim == 2 else t for t in given]
     try:
-        batch = torch.broadcast_shapes(*(t.shape[:-3] for t in three))
+        batch = broadcast_shapes(*(t.shape[:-3] for t in three))
     except RuntimeError:
         raise _misfit("leading axes, before the heads, that broadcast to one another", *given) from None
     four = [t.expand(*batch, *t.shape[-3:]).reshape(math.prod(batch), *t.shape[-3:]) for t in three]
     lead = () if most == 2 else (*batch, four[0].shape[1])
     return four[0], four[1], four[2], lead
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape to which shapes broadcast; torch's own function imports sympy at first, half a second.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    if torch.compiler.is_compiling():
+        return tuple(torch.broadcast_shapes(*shapes))
+    try:
+        return np.broadcast_shapes(*(tuple(shape) for shape in shapes))
+    except ValueError as error:
+        raise RuntimeError(str(error)) from None
 
 
 def broadcasts(shape: Sequence[int], wanted: Sequence[int]) -> bool:

@@ -12,7 +12,7 @@ from regard.attend import attend
 from regard.errors import DropInError, DropInTypeError, RegardError
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Mask, causal
-from regard.shapes import broadcasts
+from regard.shapes import broadcast_shapes, broadcasts
 
 CAUSAL = causal()
 CAUSAL_LAST = causal(align="last")
@@ -187,7 +187,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
 
 def _broadcast(given: tuple[Tensor, ...], *shapes: torch.Size) -> torch.Size:
     try:
-        return torch.Size(torch.broadcast_shapes(*shapes))
+        return torch.Size(broadcast_shapes(*shapes))
     except RuntimeError as error:
         raise DropInError(
             "expected axes before the positions that broadcast, and as many heads for all three unless enable_gqa"

@@ -18,7 +18,7 @@ from regard.mechanisms.grid import Grid
 from regard.mechanisms.masks.bands import Band
 from regard.mechanisms.masks.rule import Full
 from regard.mechanisms.weighing import Softmax
-from regard.shapes import compute_dtype
+from regard.shapes import broadcast_shapes, compute_dtype
 
 # Below so many pairs of positions one call of the kernel, the mask a tensor, is faster than several that skip; and
 # what such a mask takes is not worth a closer look.
@@ -98,8 +98,8 @@ def _mask_elements(problem: Problem) -> int:
     queries, keys = corner[: sizes.queries], corner[: sizes.keys]
     grid = replace(grid, query=queries.view(-1, 1), key=keys, slices=None)
     bias = problem.added(grid, torch.float32) if problem.is_dot_and_bias else None
-    shape = torch.broadcast_shapes(problem.mask.allowed(grid).shape, () if bias is None else bias.shape)
-    shape = (1,) * (4 - len(shape)) + tuple(shape)
+    shape = broadcast_shapes(problem.mask.allowed(grid).shape, () if bias is None else bias.shape)
+    shape = (1,) * (4 - len(shape)) + shape
     # A plain loop, which torch.compile can follow.
     elements = 1
     for axis, length in zip(shape, lengths, strict=True):

@@ -43,6 +43,11 @@ class Catch(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.caught: Caught | None = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from wrapping the method below in what imports its compiler at first: seconds, and 110 MB."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regard.shapes import broadcast_shapes
+
 
 def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
     """Return the function's answers at each place of tensors that broadcast to one another.
@@ -22,7 +24,7 @@ def pointwise(function: Callable[..., Any], *tensors: Tensor) -> Tensor:
     if axes == 0:
         return function(*tensors)  # type: ignore[no-any-return]
     full = [tensor.reshape((1,) * (axes - tensor.ndim) + tuple(tensor.shape)) for tensor in tensors]
-    shape = torch.broadcast_shapes(*(tensor.shape for tensor in full))
+    shape = broadcast_shapes(*(tensor.shape for tensor in full))
     if 0 in shape:
         return function(*(tensor.new_zeros(()) for tensor in full)).expand(shape)  # type: ignore[no-any-return]
     mapped, kept = function, []

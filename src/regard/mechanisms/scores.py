@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from regard.errors import MechanismError, ShapeError
+from regard.shapes import broadcast_shapes
 
 
 class Score(ABC):
@@ -243,7 +244,7 @@ class _TanhSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, Q: Tensor, K: Tensor, vector: Tensor) -> Tensor:
         ctx.save_for_backward(Q, K, vector)
-        lead = torch.broadcast_shapes(Q.shape[:-2], K.shape[:-2])
+        lead = broadcast_shapes(Q.shape[:-2], K.shape[:-2])
         S = Q.new_zeros((*lead, Q.shape[-2], K.shape[-2]))
         T = torch.empty_like(S)
         for d in range(Q.shape[-1]):

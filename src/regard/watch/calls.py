@@ -12,6 +12,7 @@ from regard.engines.kernel import Caught
 from regard.mechanisms.attention import Attention
 from regard.mechanisms.masks import Full, Mask, causal
 from regard.mechanisms.masks.tensors import TensorMask
+from regard.shapes import broadcast_shapes
 
 # The engine of attention that a model writes out itself.
 WRITTEN_OUT = "written out"
@@ -129,7 +130,7 @@ def _as_computed(tensor: Tensor) -> Tensor:
 def _broadcast(tensors: list[Tensor], grouped: bool) -> list[Tensor]:
     """Return tensors (..., N, D) with the same leading axes, but for the heads of a grouped call."""
     fixed = 3 if grouped else 2
-    lead = torch.broadcast_shapes(*(t.shape[:-fixed] for t in tensors))
+    lead = broadcast_shapes(*(t.shape[:-fixed] for t in tensors))
     return [t.expand(*lead, *t.shape[-fixed:]) for t in tensors]
 
 

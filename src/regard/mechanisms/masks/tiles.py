@@ -6,7 +6,7 @@ from torch.nn.functional import pad
 
 from regard.mechanisms.grid import Blocks, Grid
 from regard.mechanisms.masks.rule import Mask, Tile
-from regard.shapes import Sizes
+from regard.shapes import Sizes, broadcast_shapes
 
 # How many pairs of positions are asked of a rule at a time.
 _AT_ONCE = 1 << 20
@@ -42,7 +42,7 @@ def _refined(mask: Mask, blocks: Blocks, kinds: Tensor, device: torch.device) ->
     left, right = blocks.key_start.tolist(), blocks.key_stop.tolist()
     lead = _told_apart(mask, blocks, doubtful, device)
     # Written in place: small results that stay between large ones that go would scatter over the memory.
-    kinds = kinds.expand(*torch.broadcast_shapes(kinds.shape[:2], lead), *kinds.shape[2:]).clone()
+    kinds = kinds.expand(*broadcast_shapes(kinds.shape[:2], lead), *kinds.shape[2:]).clone()
     at_once = max(1, _AT_ONCE // max(1, lead.numel()))
     for rows, columns in _strips(doubtful, starts, stops, left, right, at_once):
         queries = slice(starts[rows.start], stops[rows.stop - 1])

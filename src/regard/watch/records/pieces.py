@@ -13,7 +13,7 @@ from torch import Tensor
 from regard.mechanisms.grid import Blocks, Grid
 from regard.mechanisms.masks.rule import Bounds, Mask
 from regard.mechanisms.modifiers import Bias, Modifier
-from regard.shapes import Sizes
+from regard.shapes import Sizes, broadcast_shapes
 
 # Of more pieces than this, what they leave of a block is not told.
 _FEW = 32
@@ -185,7 +185,7 @@ def _added(parts: Iterator[_Part[R]], ask: Callable[[R, Grid], Tensor | None], g
 
 
 def _shape(grid: Grid) -> tuple[int, ...]:
-    return tuple(torch.broadcast_shapes(*(index.shape for index in grid.indices)))
+    return broadcast_shapes(*(index.shape for index in grid.indices))
 
 
 def _rows(grid: Grid, places: Tensor, wanted: Range) -> slice | Tensor:

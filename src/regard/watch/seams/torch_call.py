@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regard.engines.contract import Problem
 from regard.engines.kernel import Caught, run_caught
+from regard.shapes import broadcast_shapes
 from regard.watch.calls import Arguments, Call, standard, translate
 from regard.watch.visible import HIDES
 
@@ -76,7 +77,7 @@ class TorchCall:
         """Return an output in the shape that the model expects."""
         given = (self.original or self).given
         fixed = 3 if given.enable_gqa else 2
-        lead = torch.broadcast_shapes(*(t.shape[:-fixed] for t in (given.query, given.key, given.value)))
+        lead = broadcast_shapes(*(t.shape[:-fixed] for t in (given.query, given.key, given.value)))
         return output.reshape(*lead, *given.query.shape[-fixed:-1], output.shape[-1])
 
     def problem(self) -> Problem:
