@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from regard.errors import TaskError
@@ -40,6 +41,15 @@ def learned(kind):
     settings = tiny(**KINDS[kind])
     model, parts = fresh(settings, rows(50))
     return model, parts, settings, train(model, parts, settings, 30, rate=1e-2)
+
+
+def test_query_key_and_value_start_as_one_matrix_of_all_three():
+    model, _ = fresh(tiny(width=128), rows(50))
+    attention = model.encoder.blocks[0].attention
+    whole, single = (nn.init.xavier_uniform_(torch.empty(count * 128, 128)).std() for count in (3, 1))
+    for projection in (attention.query, attention.key, attention.value):
+        torch.testing.assert_close(projection.weight.std(), whole, rtol=0.03, atol=0)
+    torch.testing.assert_close(attention.output.weight.std(), single, rtol=0.03, atol=0)
 
 
 @kinds

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from regard.errors import LayerError, TaskError
-from regard.layers import named
+from regard.layers import MultiHead, named
 from regard.layers.multi_head import Mechanism
 from regard.models import Transformer, input_feeding, searching, transformer
 from regard.models.recurrent.model import Recurrent
@@ -66,12 +66,25 @@ def _transformer(parts: Vocabularies, settings: TranslationSettings) -> Transfor
         order=settings.order,
         mechanism=makes,
     )
+    _start(model)
+    return model
+
+
+def _start(model: Transformer) -> None:
+    """Draw the weights anew: torch's own start is narrower, and for these models a slower one.
+
+    Source: Glorot and Bengio 2010, equation 16; query, key and value start as one matrix (3E, E), as in torch's
+    own module.
+    """
     for part in model.modules():
-        if isinstance(part, nn.Linear):  # torch's own start is narrower, and for these models a slower one
+        if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-    return model
+    for part in model.modules():
+        if isinstance(part, MultiHead):
+            for projection in (part.query, part.key, part.value):
+                nn.init.xavier_uniform_(projection.weight, gain=0.5**0.5)
 
 
 def _recurrent(parts: Vocabularies, settings: TranslationSettings) -> Recurrent:
