@@ -180,8 +180,15 @@ def test_every_format_holds_the_same_rows(way, tmp_path, opened):
 
 def test_columns_that_are_guessed_are_said(tmp_path, opened):
     assert "left.txt is de" in opened(*by_order(tmp_path)).said
-    assert "no line of names" in opened(*unnamed(tmp_path)).said
+    first = " | ".join(map(repr, ROWS[0]))
+    assert f"no line of names (the first, {first}, is a row)" in opened(*unnamed(tmp_path)).said
     assert "train.en is en" in opened(*two_files(tmp_path)).said
+
+
+def test_a_column_that_is_named_twice_is_refused(tmp_path, opened):
+    put(tmp_path / "a.tsv", "de\ten\tDE\nx\ty\tz\n")
+    with pytest.raises(TaskError, match="expected one column 'de'"):
+        opened("a.tsv")
 
 
 def test_one_column_of_one_file_of_text(tmp_path, opened):

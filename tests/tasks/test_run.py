@@ -186,6 +186,12 @@ class TestLoading:
         with pytest.raises(TaskError, match=r"Run this where balanced\.py lies, or name that folder in PYTHONPATH"):
             load_run(tmp_path / "run")
 
+    def test_lost_parts(self, run, tmp_path):
+        shutil.copytree(run.folder.path, tmp_path / "run")
+        shutil.rmtree(tmp_path / "run" / "parts")
+        with pytest.raises(TaskError, match=r"expected parts.*it is gone"):
+            load_run(tmp_path / "run")
+
     def test_damaged_weights(self, run, tmp_path):
         shutil.copytree(run.folder.path, tmp_path / "run")
         (tmp_path / "run" / "model.safetensors").write_bytes(b"none")

@@ -194,6 +194,21 @@ class TestGoingOn:
         with pytest.raises(TaskError, match=r"last\.pt: expected the state of a training"):
             train(run, "updates=40", resume=True)
 
+    def test_without_its_last_state_it_goes_on_from_the_best_check(self, run):
+        weights = (run / "model.safetensors").read_bytes()
+        (run / "checkpoints" / "last.pt").unlink()
+        train(run, resume=True)
+        assert (run / "model.safetensors").read_bytes() == weights
+
+    @pytest.mark.parametrize("gone", ["checkpoints", "config.yaml"])
+    def test_without_what_it_takes_to_go_on_nothing_is_written(self, run, gone):
+        path = run / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        before = content(run)
+        with pytest.raises(TaskError, match=f"expected {gone}.*it is gone.*--force"):
+            train(run, resume=True)
+        assert content(run) == before
+
     @pytest.mark.parametrize("damage", [b"\0\xff", b"update,loss\n\nx,1\n7", b"nothing\n1\n"])
     def test_damaged_metrics_do_not_stop_it(self, run, damage):
         (run / "metrics.csv").write_bytes(damage)

@@ -46,8 +46,8 @@ def evaluate(
         typer.Option(
             min=0,
             metavar="ROWS",
-            help="Check on so many rows: do answers rest on what attention highlights? 0: on none; default: on"
-            f" {_CHECKED}, if the task can remove words.",
+            help="Check on so many rows, 5 or more: do answers rest on what attention highlights? 0: on none;"
+            f" default: on {_CHECKED}, if the task can remove words.",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
@@ -65,9 +65,10 @@ def evaluate(
         see_folder()
         with progress.status("loading the run") as status:
             loaded = load_run(run)
-            if faithfulness:
-                checked(loaded, faithfulness)
             table = read_and_tell(loaded.task, loaded.settings, data, progress, strict=strict, named=loaded.named)
+            if faithfulness:
+                # Before the rows are answered, which may take long.
+                checked(loaded, min(faithfulness, len(table)))
             values: dict[str, float] = {}
             if alignments is not None:
                 status.update("aligning")

@@ -71,9 +71,9 @@ def train(
         from regard.tasks.training.fit import fit
         from regard.tasks.training.folder import RunFolder
     with interruptible():
-        if _holds_something(out) and not (resume or force):
+        if resume or (_holds_something(out) and not force):
             # Says why not, before the data are read, which may take long.
-            RunFolder.take(out).close()
+            RunFolder.take(out, resume=resume, force=force).close()
         with progress.status("reading the data"):
             sides = _own(found, settings) if data is None else _read(found, settings, data, valid, progress)
     left = f"what was learned is in {out}: go on with the same command and --resume"

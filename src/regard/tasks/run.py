@@ -185,8 +185,13 @@ def load_run(folder: Path | str, device: torch.device | str = "cpu") -> Run:
         raise TaskError(f"expected a run's folder, as regard train makes it; {run.path} has no {run.config.name}")
     if not run.weights.exists():
         raise TaskError(
-            f"{run.path}: no weights are there yet: they are written at the first check, or where"
-            " training is interrupted"
+            f"{run.path}: no weights are there: they are written at the first check, or where training is"
+            " interrupted. Train again with --resume"
+        )
+    if not run.parts.is_dir():
+        raise TaskError(
+            f"{run.path}: expected {run.parts.name}, a folder with what the task made of its rows; it is gone."
+            " Train again with --force, or in another folder"
         )
     task = find_task(name_in(run.config))
     settings: Settings[Any] = Settings.read(task, run.config)

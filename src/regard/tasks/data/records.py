@@ -49,11 +49,18 @@ def separated(path: Path, columns: Sequence[str], fields: Callable[[Path], Field
     folded = [name.casefold() for name in names]
     known = [column.casefold() in folded for column in columns]
     if not any(known) and len(names) == len(columns):
-        said = f"{path.name} has no line of names: its columns are taken as {_listed(columns)}, in this order"
+        row = " | ".join(map(reprlib.repr, names))
+        said = (
+            f"{path.name} has no line of names (the first, {row}, is a row): its columns are taken as "
+            f"{_listed(columns)}, in this order"
+        )
         return Source(path.name, (path,), said, partial(_chosen, path, fields, list(range(len(names))), None))
     if not all(known):
         raise _lacking(str(path), columns[known.index(False)], names)
     places = [folded.index(column.casefold()) for column in columns]
+    for column, place in zip(columns, places, strict=True):
+        if folded.count(folded[place]) > 1:
+            raise TaskError(f"{path}: expected one column {column!r}; its first line names it more than once")
     said = f"{path.name} names its columns"
     return Source(path.name, (path,), said, partial(_chosen, path, fields, places, len(names)))
 
@@ -232,7 +239,10 @@ def _has(where: str, columns: Sequence[str], record: dict[str, Any]) -> None:
 
 def _lacking(where: str, column: str, names: Sequence[str]) -> TaskError:
     told = ", ".join(map(reprlib.repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
-    return TaskError(f"{where}: expected a column {column!r}; it has {told}. Name its columns")
+    return TaskError(
+        f"{where}: expected a column {column!r}; it has {told}. Name them so, or say how they are "
+        "named, for translation by --set source=NAME --set target=NAME"
+    )
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -114,6 +114,11 @@ class RunFolder:
             ) from error
         return facts if isinstance(facts, dict) else {}
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether training came to save anything."""
+        return any(each.exists() for each in (self.last, self.best, self.weights))
+
     def note(self, **facts: Any) -> None:
         """Note facts of the run, beside those that are there."""
         content = json.dumps({**self.facts, **facts}, indent=1, ensure_ascii=False)
@@ -149,7 +154,7 @@ class RunFolder:
         elif resume:
             _ = self.facts
         # Where training never came to save anything, as after a mistake in the settings, nothing is lost.
-        elif force or (_MARK in there and not self.last.exists() and not self.weights.exists()):
+        elif force or (_MARK in there and not self.has_learned):
             self._empty(there)
         else:
             what = "a run" if _MARK in there else f"other things ({', '.join(there[:3])})"

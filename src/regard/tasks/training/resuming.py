@@ -17,8 +17,16 @@ def begin(task: Task[Any, Any], settings: Settings[Any], train: Sequence[Row], f
     """Write a run's settings and parts; where it goes on, see that the settings are those it began with.
 
     Raises:
-        TaskError: they are not, or there are no rows to fit the parts to.
+        TaskError: they are not, what it takes to go on is gone, or there are no rows to fit the parts to.
     """
+    if folder.resuming and folder.has_learned:
+        states = folder.last.exists() or folder.best.exists()
+        for there, name in ((folder.config.exists(), folder.config.name), (states, "checkpoints/last.pt")):
+            if not there:
+                raise TaskError(
+                    f"{folder.path}: expected {name}, without which it cannot go on; it is gone. "
+                    "Begin anew with --force, which deletes what was learned, or in another folder"
+                )
     if folder.resuming and folder.config.exists():
         stored: Settings[Any] = Settings.read(task, folder.config)
         if differences := differing(stored, settings):
@@ -50,8 +58,13 @@ def compare(folder: RunFolder, **digests: str | None) -> None:
 
 
 def stored_state(folder: RunFolder) -> tuple[State, dict[str, Any], dict[str, Any]] | None:
-    """Return the state, weights and optimizer's state with which a training goes on, or None: it begins."""
-    return read_state(folder.last) if folder.resuming and folder.last.exists() else None
+    """Return the state, weights and optimizer's state with which a training goes on, or None: it begins.
+
+    Where the last is gone, it is that of the best check.
+    """
+    if not (folder.resuming and folder.has_learned):
+        return None
+    return read_state(folder.last if folder.last.exists() else folder.best)
 
 
 def mend_weights(folder: RunFolder) -> None:

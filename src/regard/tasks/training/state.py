@@ -73,10 +73,11 @@ def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise TaskError(
             f"{path}: expected the state of a training, as this version of regard writes it; "
-            f"got {_first_of(error)}. Begin anew with --force"
+            f"got another or a damaged one ({_first_of(error)}). Begin anew with --force, or, where best.pt lies "
+            "beside it, delete it: training goes on from there"
         ) from error
 
 
 def _first_of(error: Exception) -> str:
     """Return an error's first sentence: of a file that is no state, torch advises to trust it."""
-    return repr(error).partition(". ")[0]
+    return " ".join(str(error).partition(". ")[0].split())

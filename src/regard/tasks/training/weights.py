@@ -66,7 +66,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise TaskError(f"{path}: expected a run's weights; {error}") from error
+        raise TaskError(
+            f"{path}: expected a run's weights; {error}. Where its checkpoints are left, training with --resume "
+            "writes them again"
+        ) from error
 
 
 def average(paths: Sequence[Path]) -> dict[str, Tensor]:
