@@ -32,7 +32,7 @@ from tests.change_cases import (
 
 
 def close(got, wanted, atol=1e-12):
-    torch.testing.assert_close(got, wanted, rtol=0, atol=atol)
+    torch.testing.assert_close(got, wanted, rtol=1e-13, atol=atol)
 
 
 # Formulas

@@ -362,6 +362,8 @@ def test_refusals_say_what_was_expected(call, given, words):
         (lambda: Sample(top_p=0), "top_p"),
         (lambda: Sample(top_p=1.1), "top_p"),
         (lambda: Beam(0), "width"),
+        (lambda: Beam(2, wanted=3), "wanted"),
+        (lambda: Beam(2, wanted=0), "wanted"),
         (lambda: Beam(2, length_penalty=math.inf), "length_penalty"),
         (lambda: Beam(2, offset=-1), "offset"),
         (lambda: at_strings([], str), "strings"),

@@ -104,6 +104,30 @@ def test_narrow_beams_are_the_search_of_the_paper(seed, prompts, width, penalty,
             assert bool(got.stopped[item]) == (wanted[0][2][-1] == STOP)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 4), PENALTIES, OFFSETS, st.booleans(), st.data())
+def test_fewer_texts_that_are_wanted_are_the_best_of_all(seed, width, penalty, offset, early, data):
+    wanted, prompts = data.draw(st.integers(1, width)), as_tokens([1], [3], [4])
+    every, some = (
+        generate(Known(5, seed), prompts, length=9, sampling=Beam(width, penalty, offset, early, each), stop=STOP)
+        for each in (None, wanted)
+    )
+    torch.testing.assert_close(some.score, every.score, rtol=0, atol=0)
+    assert some.lists() == every.lists()
+    assert some.beams.lengths.shape == (3, wanted)
+    for item in range(3):
+        assert found(some.beams, item) == found(every.beams, item)[:wanted]
+
+
+def test_the_best_text_alone_is_found_sooner():
+    calls = []
+    for wanted in (4, 1):
+        model = Known(5, 3)
+        generate(model, as_tokens([1]), length=200, sampling=Beam(4, wanted=wanted), stop=STOP)
+        calls.append(model.calls)
+    assert calls[1] < calls[0]
+
+
 def test_rules_of_strings_end_beams_as_tokens_do():
     model, prompts = Known(5, 9), as_tokens([1], [3], [4])
     given = {"length": 9, "sampling": Beam(3)}

@@ -14,7 +14,7 @@ Texts = Sequence[Sequence[int]]
 
 
 class AbsentError(Exception):
-    """A library that is not installed."""
+    """A library that is not installed, or has no such model."""
 
 
 class Translates(Protocol):

@@ -26,7 +26,7 @@ class Exported:
         try:
             import ctranslate2
         except ImportError as error:
-            raise AbsentError(f"CTranslate2 ({error})") from error
+            raise AbsentError(f"CTranslate2 (not installed: {error})") from error
         self._settings, self._tokens = run.settings.task, batch_tokens
         size = run.parts.target.size  # type: ignore[attr-defined]
         with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +66,8 @@ def _spec(task: Any, weights: Mapping[str, Tensor], size: int) -> Any:
     for name in ("encoder", "decoder"):
         side = getattr(spec, name)
         side.position_encodings.encodings = waves
+        if task.order == "pre":
+            _norm(side.layer_norm, weights, f"{name}.norm")
         for number, layer in enumerate(side.layer):
             block = f"{name}.blocks.{number}"
             _attention(layer.self_attention, weights, f"{block}.attention", [_PROJECTIONS])

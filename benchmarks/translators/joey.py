@@ -16,6 +16,8 @@ from regard.tasks.translation.batches import SOURCE, TARGET, padded
 
 _NAMES = (
     ("encoder.embedding.tokens", "src_embed.lut"),
+    ("encoder.norm", "encoder.layer_norm"),
+    ("decoder.norm", "decoder.layer_norm"),
     (".blocks.", ".layers."),
     ("source_attention", "src_trg_att"),
     ("source_residual.norm", "dec_layer_norm"),
@@ -56,7 +58,7 @@ class Joey:
         try:
             from joeynmt.model import build_model
         except ImportError as error:
-            raise AbsentError(f"JoeyNMT ({error})") from error
+            raise AbsentError(f"JoeyNMT (not installed: {error})") from error
         task = run.settings.task
         self._settings = task
         side = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
 
-from benchmarks.translators.contract import Texts, renamed, until
+from benchmarks.translators.contract import AbsentError, Texts, renamed, until
 from regard.layers.positions import Sinusoidal
 from regard.tasks import Batch, Run
 from regard.tasks.data.tokenizer import BEGIN, END, PAD
@@ -43,6 +43,8 @@ class Marian:
 
     def __init__(self, run: Run) -> None:
         task = run.settings.task
+        if task.order != "post":
+            raise AbsentError("Marian (its norms stand behind the branches)")
         self._settings = task
         config = transformers.MarianConfig(
             vocab_size=run.parts.target.size,  # type: ignore[attr-defined]

@@ -26,7 +26,9 @@ class Beam:
         length_penalty: above 0 favours longer texts, 0 has no effect. Default: 0.6.
         offset: 5 as in the paper; 0 divides by n ** length_penalty, as other libraries do. Default: 5.
         early: whether an item is done as soon as `width` texts have ended. Default: it is done when no unfinished
-            text can reach a better score than these, however it goes on.
+            text can reach a better score than those that are wanted, however it goes on.
+        wanted: how many texts of each item are returned, the best that have ended; fewer are found sooner, and are
+            the same. Default: `width`.
 
     Raises:
         GenerationError: a number out of its range.
@@ -39,14 +41,22 @@ class Beam:
     length_penalty: float = 0.6
     offset: float = 5.0
     early: bool = False
+    wanted: int | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise GenerationError(f"width: expected a whole number above 0; got {self.width!r}")
+        if self.wanted is not None and not 1 <= self.wanted <= self.width:
+            raise GenerationError(f"wanted: expected 1 to {self.width}, the width; got {self.wanted!r}")
         if not math.isfinite(self.length_penalty):
             raise GenerationError(f"length_penalty: expected a number; got {self.length_penalty!r}")
         if not 0 <= self.offset < math.inf:
             raise GenerationError(f"offset: expected 0 or above; got {self.offset!r}")
+
+    @property
+    def kept(self) -> int:
+        """How many texts that have ended are kept: those that are wanted, or as many as are to be counted."""
+        return self.width if self.early or self.wanted is None else self.wanted
 
     def divisor(self, length: int) -> float:
         """Return by what the log-probability of a text of so many tokens is divided."""
@@ -74,7 +84,7 @@ def search(reading: Reading, tokens: Tensor, beam: Beam, lengths: Tensor, stops:
         stops: which texts end earlier.
         fill: the token that stands after a text's end.
     """
-    items, width = len(tokens), beam.width
+    items, width, kept = len(tokens), beam.width, beam.kept
     take = partial(_likeliest, count=width * (1 + max(1, len(stops))))
     best, word = (each.repeat_interleave(width, 0) for each in reading.after(tokens, take))
     reading.fan_out(items, width, tokens.device)
@@ -98,7 +108,7 @@ def search(reading: Reading, tokens: Tensor, beam: Beam, lengths: Tensor, stops:
         over = stopped | (lengths <= count)
         score = (sums / beam.divisor(count)).masked_fill(~(over & goes_on), -torch.inf)
         new = Ended.now(*(each[:, :width] for each in (written, stopped, sums, score)))
-        ended = ended.grown(fill).best(new, width)
+        ended = ended.grown(fill).best(new, kept)
         sums, place = sums.masked_fill(over, -torch.inf).topk(width, 1)  # (B, width)
         source, written = source.gather(1, place), taken(written, place)
         goes_on &= beam.bound(sums[:, :1], count, divisors) > ended.worst
@@ -123,7 +133,7 @@ def search(reading: Reading, tokens: Tensor, beam: Beam, lengths: Tensor, stops:
             reading.reorder((first + source).flatten(), alike=True)
         best, word = reading.after(written[..., -1:].flatten(0, 1), take)
     parts.add(rows, ended)
-    return parts.joined(fill).result(fill)
+    return parts.joined(fill).first(beam.wanted).result(fill)
 
 
 def _likeliest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:

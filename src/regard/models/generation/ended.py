@@ -51,6 +51,10 @@ class Ended:
         place = both[-1].topk(count, 1).indices
         return Ended(*(taken(each, place) for each in both))
 
+    def first(self, count: int | None) -> "Ended":
+        """Return so many of each item, or all."""
+        return Ended(*(getattr(self, field.name)[:, :count] for field in fields(self)))
+
     def of(self, items: Tensor) -> "Ended":
         """Return those of some items."""
         return Ended(*(getattr(self, field.name)[items] for field in fields(self)))

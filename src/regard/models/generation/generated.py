@@ -17,8 +17,8 @@ class Generated:
         log_probability: (B,), the sum over its tokens of the natural logarithms of the model's own probabilities,
             before temperature and what else sampling does to them.
         score: (B,), that by which beam search puts texts in order; else None.
-        beams: of beam search, all that ended, best first: the same fields with one more axis (B, width, ...). Where
-            there are fewer texts than `width`, the last ones have length 0 and score -inf. Else None.
+        beams: of beam search, the best that ended, in order: the same fields with one more axis (B, wanted, ...).
+            Where there are fewer texts than wanted, the last ones have length 0 and score -inf. Else None.
     """
 
     tokens: Tensor

@@ -24,7 +24,7 @@ def answered(
         model,
         torch.full_like(source[:, :1], BEGIN),
         length=torch.tensor([settings.length(len(item[SOURCE])) for item in items]),
-        sampling=Beam(settings.beam, settings.length_penalty) if settings.beam > 1 else Greedy(),
+        sampling=Beam(settings.beam, settings.length_penalty, wanted=1) if settings.beam > 1 else Greedy(),
         stop=END,
         memory=model.encode(source, real=real_of(source)),
         fill=PAD,
