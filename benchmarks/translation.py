@@ -174,7 +174,7 @@ def print_memory(data: Path, console: Console) -> None:
         try:
             risen = peak_megabytes("benchmarks.translation", "--data", str(data), "--memory-of", name)
         except subprocess.CalledProcessError:
-            console.print(f"| {name} | not installed |")
+            console.print(f"| {name} | none: it is not installed, or failed |")
             continue
         console.print(f"| {name} | {risen:,.0f} |")
 

@@ -131,7 +131,7 @@ def _named(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         for side, own in sides
         for name, tensor in renamed(
             {name: tensor for name, tensor in weights.items() if name.startswith(side)},
-            (*_NAMES[:3], *own, *_NAMES[3:]),
+            (*own, *_NAMES),
         ).items()
     }
 

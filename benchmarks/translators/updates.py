@@ -13,7 +13,7 @@ from benchmarks.translators.contract import Learns
 from benchmarks.translators.corpus import Corpus
 from regard.tasks import Batch, Run, RunFolder, Settings, find_task
 from regard.tasks.data.batches import TokenBatches
-from regard.tasks.data.tokenizer import PAD
+from regard.tasks.data.tokenizer import END, PAD
 from regard.tasks.training.settings import TrainingSettings
 from regard.tasks.translation.batches import TARGET
 
@@ -55,7 +55,11 @@ def update(learner: Learns, optimizer: Optimizer, batch: object, count: int, smo
 
 def risen(learner: Learns, batches: Sequence[Batch], training: TrainingSettings) -> float:
     """Return by how many megabytes the peak of this process rises in updates with batches, after a tiny one."""
-    updating(learner, [{side: tokens[:2, :4] for side, tokens in batches[0].items()}], training)()
+    tiny = {
+        side: torch.cat([tokens[:2, :3], torch.full_like(tokens[:2, :1], END)], 1)
+        for side, tokens in batches[0].items()
+    }
+    updating(learner, [tiny], training)()
     before = own_peak_megabytes()
     updating(learner, batches, training)()
     return own_peak_megabytes() - before
