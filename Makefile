@@ -13,8 +13,8 @@ look: .venv/with-demo ## Look into a real model over a real text
 	$(BIN)/regard look --file examples/texts/gettysburg.txt --html out/look.html --png out/look.png --json out/look.json
 	@echo "The page: $(CURDIR)/out/look.html"
 
-test: .venv/with-dev ## Run every test
-	$(BIN)/python -m pytest
+test: .venv/with-dev ## Run every test, in a process for each of up to four cores
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: .venv/with-dev ## Format, lint, types, import table, docs; of the page's sources too, where Node.js is there
 	$(BIN)/ruff format --check .

@@ -26,7 +26,6 @@ PATHS = ["", "layers.1.own", "layers.10.own", "layers.10.own.inner", "decoder.la
         ({"*.inner"}, PATHS[3:4]),
         (lambda path: path.endswith("inner"), PATHS[3:4]),
     ],
-    ids=str,
 )
 def test_what_is_chosen(paths, expected):
     choice = choice_of(paths, ChangeError)

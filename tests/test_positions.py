@@ -29,7 +29,6 @@ N = 5
         (torch.tensor([1, 2], dtype=torch.uint8), [1, 2]),
         (torch.tensor([1, 2]).numpy(), [1, 2]),
     ],
-    ids=str,
 )
 def test_what_may_be_said(given, expected):
     assert positions("some", given, N).tolist() == expected

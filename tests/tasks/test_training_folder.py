@@ -194,6 +194,18 @@ class TestGoingOn:
         with pytest.raises(TaskError, match=r"last\.pt: expected the state of a training"):
             train(run, "updates=40", resume=True)
 
+    def test_what_to_do_is_said_by_what_is_left(self, run):
+        last, best = (run / "checkpoints" / name for name in ("last.pt", "best.pt"))
+        best.write_bytes(b"")
+        for damaged, advice in (
+            (last, "Delete it: training goes on from best.pt"),
+            (best, "Begin anew with --force"),
+        ):
+            damaged.write_bytes(b"")
+            with pytest.raises(TaskError, match=rf"{damaged.name}: expected.*{advice}"):
+                train(run, "updates=40", resume=True)
+            damaged.unlink()
+
     def test_without_its_last_state_it_goes_on_from_the_best_check(self, run):
         weights = (run / "model.safetensors").read_bytes()
         (run / "checkpoints" / "last.pt").unlink()

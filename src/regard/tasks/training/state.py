@@ -71,10 +71,12 @@ def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:
             raise KeyError("version")
         return State(**content["state"]), content["weights"], content["optimizer"]
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        best = path.with_name("best.pt")
+        others = best.exists() and best != path
         raise TaskError(
-            f"{path}: expected the state of a training, as this version of regard writes it; "
-            f"got another or a damaged one ({_first_of(error)}). Begin anew with --force, or, where best.pt lies "
-            "beside it, delete it: training goes on from there"
+            f"{path}: expected the state of a training, as this version of regard writes it; got another or a damaged "
+            f"one ({_first_of(error)}). "
+            + ("Delete it: training goes on from best.pt beside it" if others else "Begin anew with --force")
         ) from error
 
 
