@@ -225,6 +225,10 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["train", TASK, "--out", "o", "--train", "empty.tsv"], "empty.tsv is empty"),
         (["train", TASK, "--out", "o", "--train", "one.tsv"], "expected at least 2 rows"),
         (["train", TASK, "--out", "rows.tsv"], "expected a folder; rows.tsv is a file"),
+        (
+            ["train", TASK, "--out", "rows.tsv/deep/o", "--train", "missing.tsv"],
+            "rows.tsv is a file: choose another",
+        ),
         (["train", TASK, "--out", "a" * 300], "cannot write aaa"),
         (["train", TASK, "--out", ".", "--force"], "."),
         (["train", "translation", "--out", "o", "--set", "attention=nonsense"], "nonsense"),

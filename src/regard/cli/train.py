@@ -71,9 +71,10 @@ def train(
         from regard.tasks.training.fit import fit
         from regard.tasks.training.folder import RunFolder
     with interruptible():
+        # Says why not before the data are read, which may take long.
         if resume or (_holds_something(out) and not force):
-            # Says why not, before the data are read, which may take long.
             RunFolder.take(out, resume=resume, force=force).close()
+        _check_place(out)
         with progress.status("reading the data"):
             sides = _own(found, settings) if data is None else _read(found, settings, data, valid, progress)
     left = f"what was learned is in {out}: go on with the same command and --resume"
@@ -104,6 +105,15 @@ def _holds_something(out: Path) -> bool:
         return out.is_dir() and any(out.iterdir())
     except OSError as error:
         raise TaskError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _check_place(out: Path) -> None:
+    """Raise where no folder can be made, as far as can be told without making it."""
+    nearest = next(each for each in (out, *out.parents) if each.exists())
+    if not nearest.is_dir():
+        raise TaskError(f"expected a folder; {nearest} is a file: choose another name")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TaskError(f"cannot write {out}: no permission to write in {nearest}")
 
 
 def _own(task: Task[Any, Any], settings: Settings[Any]) -> tuple[Table, Table]:
