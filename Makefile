@@ -14,7 +14,7 @@ look: .venv/with-demo ## Look into a real model over a real text
 	@echo "The page: $(CURDIR)/out/look.html"
 
 test: .venv/with-dev ## Run every test, in a process for each of up to four cores
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/with-dev ## Format, lint, types, import table, docs; of the page's sources too, where Node.js is there
 	$(BIN)/ruff format --check .
