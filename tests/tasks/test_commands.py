@@ -91,13 +91,12 @@ def test_training_ends_with_scores_and_commands_that_work(run):
     assert first.endswith("in a run")
     assert "update 20: loss" in err
     words = [shlex.split(line) for line in commands]
-    assert [each[:3] for each in words] == [
-        ["regard", name, "a run"] for name in ("predict", "predict", "evaluate")
-    ]
+    # This task has nothing to look into, so that no command says --look.
+    assert [each[:3] for each in words] == [["regard", name, "a run"] for name in ("predict", "evaluate")]
     code, out, err = run(*words[0][1:])
     assert code == 0, err
     assert len(out.strip()) == len(words[0][3])
-    code, out, err = run(*("rows.tsv" if each == "FILE" else each for each in words[2][1:]))
+    code, out, err = run(*("rows.tsv" if each == "FILE" else each for each in words[1][1:]))
     assert code == 0, err
 
 
@@ -115,7 +114,8 @@ def test_a_report_of_one_row_lies_in_the_folder_or_why_not_is_told(run, tmp_path
     assert (code, report.exists()) == (0, False)
     assert out.startswith("BLEU ")
     (line,) = [line for line in err.splitlines() if "report.html could not be drawn: " in line]
-    assert "expected a model whose attention to the source can be looked into" in line
+    assert "expected a model whose attention to the source has weights to look into" in line
+    assert "--look" not in out
     assert "Traceback" not in err
 
 
@@ -187,7 +187,8 @@ def test_a_run_is_overwritten_only_when_that_is_said_and_goes_on_when_that_is(ru
         code, _, err = run(*command, *SMALL, *wrong)
         assert (code, said in err) == (2, True), err
         assert content(tmp_path / "r") == before
-    code, _, err = run(*command, *SMALL, "--set=updates=30", "--resume")
+    # What is not said again is as it was.
+    code, _, err = run(*command, "--set=updates=30", "--resume")
     assert code == 0, err
     assert "update 30: loss" in err
     assert "update 20: loss" not in err
@@ -215,6 +216,8 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         (["train", "translaton", "--out", "o"], "Did you mean 'translation'?"),
         (["train", "no_such:Task", "--out", "o"], "No module named 'no_such'"),
         (["train", "json:loads", "--out", "o"], "expected a class that is a regard.tasks.Task"),
+        (["train", TASK, "--out", ""], "Invalid value for '--out': expected a name"),
+        (["predict", "RUN", "a", "--look", ""], "Invalid value for '--look': expected a name"),
         (["train", TASK, "--out", "o", "--set", "widht=3"], "Did you mean width?"),
         (["train", TASK, "--out", "o", "--set", "width=a"], "expected a whole number; got 'a'"),
         (["train", TASK, "--out", "o", "--config", "missing.yaml"], "cannot read missing.yaml"),
@@ -231,7 +234,10 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
         ),
         (["train", TASK, "--out", "a" * 300], "cannot write aaa"),
         (["train", TASK, "--out", ".", "--force"], "."),
-        (["train", "translation", "--out", "o", "--set", "attention=nonsense"], "nonsense"),
+        (
+            ["train", "translation", "--out", "o", "--train", "missing.tsv", "--attention", "nonsense"],
+            "task.attention: attention: no word is called 'nonsense'",
+        ),
         (
             ["train", "translation", "--out", "o", "--train", "rows.tsv", "--set", "hidden=10000000000000"],
             "there is not enough memory: choose a smaller model",

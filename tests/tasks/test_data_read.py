@@ -250,7 +250,7 @@ def test_a_bad_side_of_parallel_files_leaves_out_the_row_alone(tmp_path, opened)
     table = opened("a")
     assert pairs(table) == [("x", "1"), ("z", "3"), ("u", "5")]
     assert table.faults.places == {
-        "bytes that are no UTF-8": ("a.de and a.en, line 2",),
+        "bytes that are no UTF-8 in a.de": ("a.de and a.en, line 2",),
         "an empty column": ("a.de and a.en, line 4",),
     }
 

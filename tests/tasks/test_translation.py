@@ -188,6 +188,7 @@ def test_translations_have_a_greatest_length():
         ({"vocabulary": 260, "byte_fallback": True}, "more than 260 tokens, which special ones and bytes take"),
         ({"tokenizer": "words", "byte_fallback": True}, "task.byte_fallback: .* no pieces to spell with"),
         ({"embedding": 64}, "task.embedding: it is for model=searching"),
+        ({"attention": "additve"}, "^task.attention: .* Did you mean additive?"),
     ],
 )
 def test_settings_that_have_no_meaning_are_refused(changes, message):
@@ -198,9 +199,12 @@ def test_settings_that_have_no_meaning_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attention": "additve"}, "additive"),
-        ({"source_attention": "dot; window(4)"}, r"window\(4\): it compares places within one sequence"),
-        ({"model": "searching", "source_attention": "linear"}, "expected a score"),
+        ({"attention": "dot; neighbourhood(2, 2)"}, "^task.attention: "),
+        (
+            {"source_attention": "dot; window(4)"},
+            r"^task.source_attention: .*window\(4\): it compares places within",
+        ),
+        ({"model": "searching", "source_attention": "linear"}, "^task.source_attention: .*expected a score"),
     ],
 )
 def test_words_that_have_no_meaning_are_refused(changes, message):

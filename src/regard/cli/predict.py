@@ -13,6 +13,7 @@ from regard.cli.ending import interruptible, say
 from regard.cli.lines import lines_of
 from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import see_folder
+from regard.cli.usage import named_path
 from regard.errors import InputError
 from regard.reports.report import format_of
 from regard.reports.writing import check_writable
@@ -30,7 +31,10 @@ def predict(
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Answer each line of this file, UTF-8.")] = None,
     look: Annotated[
-        Path | None, typer.Option(help="Write what was attended to: .html, .png, .svg, .pdf or .json.")
+        Path | None,
+        typer.Option(
+            parser=named_path, metavar="FILE", help="Write what was attended to: .html, .png, .svg, .pdf or .json."
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="--look: show how the model reads this answer, rather than its own.")

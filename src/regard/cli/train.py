@@ -13,6 +13,7 @@ from regard.cli.ending import interruptible, say
 from regard.cli.memory import enough_memory
 from regard.cli.own_tasks import task_of
 from regard.cli.tables import read_and_tell
+from regard.cli.usage import named_path
 from regard.errors import InputError, TaskError
 from regard.tasks.contract import Row, Task
 from regard.tasks.data.read import Table, check_apart
@@ -20,6 +21,7 @@ from regard.tasks.extra import extra
 from regard.tasks.held_out import hold_out
 from regard.tasks.run import Run
 from regard.tasks.settings import Settings, settings_of
+from regard.tasks.training.folder import RunFolder
 
 # An example is cut off here where a command is shown with it.
 _SHOWN = 60
@@ -28,7 +30,7 @@ _SHOWN = 60
 def train(
     context: typer.Context,
     task: Annotated[str, typer.Argument(help="What to learn, as regard tasks lists it, or module:Class.")],
-    out: Annotated[Path, typer.Option(help="The folder for what is learned.")],
+    out: Annotated[Path, typer.Option(parser=named_path, metavar="FOLDER", help="The folder for what is learned.")],
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -53,7 +55,9 @@ def train(
         str | None, typer.Option(metavar="WORDS", help='Which attention, such as "dot; causal & window(64)".')
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete the run in --out first.")] = False,
 ) -> None:
     """Learn a task from files, or from the task's own data where none is given."""
@@ -62,6 +66,8 @@ def train(
     if valid and not data:
         raise InputError("--valid: expected --train too")
     found = task_of(task)
+    if resume and config is None and RunFolder(out).config.exists():
+        config = RunFolder(out).config
     settings = _settings(
         found, config, [*(sets or ()), *(["data.strict=yes"] if strict else [])], attention, not data
     )
@@ -69,7 +75,6 @@ def train(
     console, progress = Console(quiet=not first), Console(stderr=True, quiet=not first)
     with extra():
         from regard.tasks.training.fit import fit
-        from regard.tasks.training.folder import RunFolder
     with interruptible():
         # Says why not before the data are read, which may take long.
         if resume or (_holds_something(out) and not force):
@@ -149,6 +154,7 @@ def _ended(run: Run, out: Path, example: Row) -> Iterator[str]:
     line = run.line_of(example)[:_SHOWN]
     # What begins like an option stands behind all of them.
     text = f"-- {shlex.quote(line)}" if line.startswith("-") else shlex.quote(line)
-    for rest in (text, f"--look look.html {text}"):
+    looks = (f"--look look.html {text}",) if run.folder.report.exists() else ()
+    for rest in (text, *looks):
         yield f"  regard predict {shlex.quote(str(out))} {rest}"
     yield f"  regard evaluate {shlex.quote(str(out))} --data FILE"

@@ -1,11 +1,19 @@
 """A command that is called with other options than it has: one message, as for every other mistake."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
 
 # What typer raises then; it has no public name for it.
 Misused: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def named_path(text: str) -> Path:
+    """Return the path that an option names; a script's empty variable names none, and "" would be this folder."""
+    if not text:
+        raise typer.BadParameter("expected a name; got ''")
+    return Path(text)
 
 
 def of_command(error: Any, context: Any) -> None:

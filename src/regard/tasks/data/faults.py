@@ -46,6 +46,10 @@ class Faults:
         for kind, count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
             more = f" and {count - len(self.places[kind]):,} more" if count > len(self.places[kind]) else ""
             lines.append(f"  {count:,} with {kind}: {'; '.join(self.places[kind])}{more}")
+            if kind.startswith(UTF8) and 2 * count > self.rows:
+                lines.append(
+                    "  A whole file in another encoding is made UTF-8 by, say: iconv -f ISO-8859-1 -t UTF-8"
+                )
         return "\n".join(lines)
 
 

@@ -45,7 +45,7 @@ def parallel(
         names = ", ".join(file.name for file in files[:6]) + (", ..." if len(files) > 6 else "")
         raise TaskError(
             f"expected a file of text for each of {' and '.join(columns)}, or a table (.tsv, .csv, .jsonl, "
-            f".parquet); got {names}. Give the files, or what their names begin with and columns named as they end"
+            f".parquet); got {names}. Name a file for each, one after the other; names of tables end like these"
         )
     guessed = not ordered and places.count(None) > 1
     order = [left.pop(0) if place is None else place for place in places]
@@ -86,12 +86,12 @@ def _rows(files: Sequence[Path]) -> Iterator[Found]:
             _same_length(files, number - 1, ended, lines, series)
             return
         if None in lines:
-            yield number, faults.LONG
+            yield number, f"{faults.LONG} in {files[lines.index(None)].name}"
             continue
         try:
             yield number, [line.decode() for line in lines if isinstance(line, bytes)]
-        except UnicodeDecodeError:
-            yield number, faults.UTF8
+        except UnicodeDecodeError as error:
+            yield number, f"{faults.UTF8} in {files[lines.index(error.object)].name}"
 
 
 def _same_length(

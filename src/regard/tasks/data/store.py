@@ -18,7 +18,7 @@ from regard.tasks.extra import extra
 _ROWS, _ABOUT = "rows.arrow", "about.json"
 _PORTION = 1000
 # Differs wherever the same files would become other rows.
-_VERSION = 2
+_VERSION = 3
 
 
 def stored(

@@ -32,7 +32,7 @@ def begin(task: Task[Any, Any], settings: Settings[Any], train: Sequence[Row], f
         if differences := differing(stored, settings):
             raise TaskError(
                 f"{folder.path}: expected the settings it began with; got {differences}. "
-                "Leave that out, or train in another folder"
+                "Leave that out, go on with what its config.yaml says, or train in another folder"
             )
     if not folder.parts.exists():
         if not len(train):

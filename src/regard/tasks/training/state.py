@@ -74,8 +74,8 @@ def read_state(path: Path) -> tuple[State, dict[str, Any], dict[str, Any]]:
         best = path.with_name("best.pt")
         others = best.exists() and best != path
         raise TaskError(
-            f"{path}: expected the state of a training, as this version of regard writes it; got another or a damaged "
-            f"one ({_first_of(error)}). "
+            f"{path}: expected the state of a training, as this version of regard writes it; "
+            f"got another or a damaged one ({_first_of(error)}). "
             + ("Delete it: training goes on from best.pt beside it" if others else "Begin anew with --force")
         ) from error
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -40,19 +41,30 @@ def built(parts: Vocabularies, settings: TranslationSettings) -> Transformer | R
     """Return a model with fresh weights.
 
     Raises:
-        TaskError: words for attention that have no meaning, or not there.
+        TaskError: words for attention that have no meaning there.
     """
+    if settings.model != "transformer":
+        with _said_by("task.source_attention"):
+            return _recurrent(parts, settings)
+    with _said_by("task.attention, task.source_attention"):
+        return _transformer(parts, settings)
+
+
+@contextmanager
+def _said_by(setting: str) -> Iterator[None]:
+    """Say which setting's words have no meaning."""
     try:
-        return _transformer(parts, settings) if settings.model == "transformer" else _recurrent(parts, settings)
+        yield
     except LayerError as error:
-        raise TaskError(f"task.attention, task.source_attention: {error}") from error
+        raise TaskError(f"{setting}: {error}") from error
 
 
 def _transformer(parts: Vocabularies, settings: TranslationSettings) -> Transformer:
     def makes(*, causal: bool, cross: bool) -> Mechanism:
         words = settings.reads_source_by if cross else settings.attention
         heads, width = settings.heads, settings.width // settings.heads
-        return named(words, heads=heads, head_width=width, causal=causal, cross=cross)
+        with _said_by("task.source_attention" if cross else "task.attention"):
+            return named(words, heads=heads, head_width=width, causal=causal, cross=cross)
 
     model = transformer(
         vocabulary=parts.source.size,

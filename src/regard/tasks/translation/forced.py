@@ -50,8 +50,8 @@ def own_layer(record: Record) -> tuple[int, Site]:
     sites = cross_sites(record)
     if not sites:
         raise TaskError(
-            "expected a model whose attention to the source can be looked into; got none: linear attention keeps a"
-            " state in place of weights, and source_attention=none has neither"
+            "expected a model whose attention to the source has weights to look into; this one keeps a state in "
+            "their place, as linear attention does, or has none at all, as source_attention=none says"
         )
     number = max(0, len(sites) - 2)
     return number, sites[number]

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from regard.errors import TaskError
+from regard.errors import LayerError, TaskError
+from regard.layers.named import Said
 
 Model = Literal["transformer", "searching", "input_feeding"]
 # What sacreBLEU calls its ways to cut a text into words, as far as they need no further package.
@@ -93,6 +94,7 @@ class TranslationSettings:
             raise TaskError(
                 f"task.embedding: it is for model=searching; embeddings of {self.model} are as wide as task.width"
             )
+        _check_words(self)
         if self.model == "transformer":
             _check_transformer(self)
         else:
@@ -128,6 +130,17 @@ def _check_tokenizer(settings: TranslationSettings) -> None:
             f"task.vocabulary: expected more than {special} tokens, which special ones{reason} take; got"
             f" {settings.vocabulary}"
         )
+
+
+def _check_words(settings: TranslationSettings) -> None:
+    """Raise where a word for attention is unknown: else it would be told when all rows are read."""
+    for name in ("attention", "source_attention"):
+        words = getattr(settings, name)
+        if words not in ("usual", "none"):
+            try:
+                Said.read(words)
+            except LayerError as error:
+                raise TaskError(f"task.{name}: {error}") from error
 
 
 def _check_transformer(settings: TranslationSettings) -> None:
