@@ -255,6 +255,14 @@ def test_a_bad_side_of_parallel_files_leaves_out_the_row_alone(tmp_path, opened)
     }
 
 
+def test_a_file_in_another_encoding_is_told_with_the_way_out(tmp_path, opened):
+    for name, lines in (("a.de", ["schön", "grün", "rot"]), ("a.en", ["nice", "green", "red"])):
+        put(tmp_path / name, "\n".join([*lines, ""]).encode("latin-1"))
+    told = opened("a").faults.told()
+    assert "2 with bytes that are no UTF-8 in a.de: a.de and a.en, line 1; a.de and a.en, line 2" in told
+    assert "iconv" in told
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl", "a"])
 def test_a_line_too_long_to_be_read_costs_one_row(name, tmp_path, opened, monkeypatch):
     monkeypatch.setattr("regard.tasks.data.lines.LONGEST", 50)

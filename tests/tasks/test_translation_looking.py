@@ -153,7 +153,7 @@ def test_an_alignment_does_not_depend_on_its_batch(trained):
 def test_weights_that_no_report_knows_are_told():
     settings = tiny(source_attention="linear")
     model, parts = fresh(settings, rows(50))
-    with pytest.raises(TaskError, match="attention to the source has weights to look into; .*linear attention"):
+    with pytest.raises(TaskError, match=r"attention to the source has weights to look into; .*linear attention"):
         TASK.look(model.eval(), {"source": "one"}, Answer("eins"), parts, settings)
 
 
