@@ -233,6 +233,8 @@ def test_after_a_mistake_the_same_command_without_it_works(run, tmp_path):
             "rows.tsv is a file: choose another",
         ),
         (["train", TASK, "--out", "a" * 300], "cannot write aaa"),
+        (["train", TASK, "--out", "a" * 300, "--force"], "cannot write aaa"),
+        (["train", TASK, "--out", "a" * 300, "--resume"], "cannot write aaa"),
         (["train", TASK, "--out", ".", "--force"], "."),
         (
             ["train", "translation", "--out", "o", "--train", "missing.tsv", "--attention", "nonsense"],

@@ -66,10 +66,9 @@ def train(
     if valid and not data:
         raise InputError("--valid: expected --train too")
     found = task_of(task)
-    if resume and config is None and RunFolder(out).config.exists():
-        config = RunFolder(out).config
+    file = _settings_of_run(out) if resume and config is None else config
     settings = _settings(
-        found, config, [*(sets or ()), *(["data.strict=yes"] if strict else [])], attention, not data
+        found, file, [*(sets or ()), *(["data.strict=yes"] if strict else [])], attention, not data
     )
     first = int(os.environ.get("RANK", "0")) == 0
     console, progress = Console(quiet=not first), Console(stderr=True, quiet=not first)
@@ -89,6 +88,15 @@ def train(
         run = fit(found, settings, learned.rows, checked.rows, folder, named=learned.named, console=progress)
     for line in _ended(run, out, checked.rows[0]):
         say(console, line)
+
+
+def _settings_of_run(out: Path) -> Path | None:
+    """Return the file with the settings of a run, if there is one that can be seen."""
+    file = RunFolder(out).config
+    try:
+        return file if file.exists() else None
+    except OSError:  # told when the folder is taken
+        return None
 
 
 def _settings(

@@ -67,11 +67,13 @@ class RunFolder:
             return folder
         if resume and force:
             raise TaskError("expected resume or force; got both: one goes on with a run, the other deletes it")
-        if resume and not folder.path.is_dir():
-            raise TaskError(f"expected a run's folder to resume; {folder.path} does not exist. Leave out --resume")
-        if folder.path.is_file():
-            raise TaskError(f"expected a folder; {folder.path} is a file: choose another name")
         try:
+            if resume and not folder.path.is_dir():
+                raise TaskError(
+                    f"expected a run's folder to resume; {folder.path} does not exist. Leave out --resume"
+                )
+            if folder.path.is_file():
+                raise TaskError(f"expected a folder; {folder.path} is a file: choose another name")
             folder.path.mkdir(parents=True, exist_ok=True)
             locked_before = (folder.path / _LOCK).exists()
             folder._take_lock()
