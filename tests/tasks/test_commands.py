@@ -108,6 +108,7 @@ def test_a_report_of_one_row_lies_in_the_folder_or_why_not_is_told(run, tmp_path
     assert "mean of heads" in report.read_text(encoding="utf-8")
     report.unlink()
     code, _, err = run(*command, "--resume")
+    assert "training had ended with update 4; to go on, raise training.updates" in err
     assert (code, report.exists(), f"wrote {Path('r/report.html')}, what it attends to" in err) == (0, True, True)
     command = *command, "--set=source_attention=linear"
     code, out, err = run(*command, "--force")

@@ -155,6 +155,9 @@ class _Training:
                 # The first one has the sum of all.
                 state.loss, state.count = 0.0, 0.0
         if self._ended(state):
+            if self.console is not None:
+                told = f"training had ended with update {state.update}; to go on, raise training.updates"
+                self.console.print(told, markup=False, highlight=False, soft_wrap=True)
             return state
         module = TaskModule(self.task, model, training, processes, state, optimizer)
         feed = Feed(self.task, self.parts, examples, training, processes, state.update)
