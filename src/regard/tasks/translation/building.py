@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from regard.errors import LayerError, TaskError
 from regard.layers import MultiHead, named
 from regard.layers.multi_head import Mechanism
 from regard.models import Transformer, input_feeding, searching, transformer
 from regard.models.recurrent.model import Recurrent
 from regard.tasks.translation.parts import Vocabularies
-from regard.tasks.translation.settings import TranslationSettings
+from regard.tasks.translation.settings import TranslationSettings, said_by
 
 
 class Translator(Protocol):
@@ -44,26 +42,17 @@ def built(parts: Vocabularies, settings: TranslationSettings) -> Transformer | R
         TaskError: words for attention that have no meaning there.
     """
     if settings.model != "transformer":
-        with _said_by("task.source_attention"):
+        with said_by("task.source_attention"):
             return _recurrent(parts, settings)
-    with _said_by("task.attention, task.source_attention"):
+    with said_by("task.attention, task.source_attention"):
         return _transformer(parts, settings)
-
-
-@contextmanager
-def _said_by(setting: str) -> Iterator[None]:
-    """Say which setting's words have no meaning."""
-    try:
-        yield
-    except LayerError as error:
-        raise TaskError(f"{setting}: {error}") from error
 
 
 def _transformer(parts: Vocabularies, settings: TranslationSettings) -> Transformer:
     def makes(*, causal: bool, cross: bool) -> Mechanism:
         words = settings.reads_source_by if cross else settings.attention
         heads, width = settings.heads, settings.width // settings.heads
-        with _said_by("task.source_attention" if cross else "task.attention"):
+        with said_by("task.source_attention" if cross else "task.attention"):
             return named(words, heads=heads, head_width=width, causal=causal, cross=cross)
 
     model = transformer(

@@ -1,6 +1,8 @@
 """The settings of translation: columns, model, attention, vocabulary, decoding, scoring."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -137,10 +139,17 @@ def _check_words(settings: TranslationSettings) -> None:
     for name in ("attention", "source_attention"):
         words = getattr(settings, name)
         if words not in ("usual", "none"):
-            try:
+            with said_by(f"task.{name}"):
                 Said.read(words)
-            except LayerError as error:
-                raise TaskError(f"task.{name}: {error}") from error
+
+
+@contextmanager
+def said_by(setting: str) -> Iterator[None]:
+    """Say which setting's words for attention have no meaning."""
+    try:
+        yield
+    except LayerError as error:
+        raise TaskError(f"{setting}: {error}") from error
 
 
 def _check_transformer(settings: TranslationSettings) -> None:
